@@ -1,0 +1,50 @@
+"""The errors physlm raises on purpose.
+
+PhyslmError
+├── UserError              the request can't be honoured as written: exit code 2, one sentence
+│   ├── ExperimentError    the experiment file: names the path, the value and what would be right
+│   ├── LawDataError       a table that can't identify the law asked of it
+│   └── StoreConfigError   a store address or credential that can't be used
+├── StoreError             the store failed or holds something unreadable
+│   ├── MissingObject      no object under that key
+│   └── CorruptObject      the object's content doesn't match its checksum
+└── Interrupted            stopped on request; the store holds a state to go on from
+"""
+
+from __future__ import annotations
+
+
+class PhyslmError(Exception):
+    """Base of every error raised on purpose; its text is one sentence for people."""
+
+
+class UserError(PhyslmError):
+    """The request can't be honoured as written."""
+
+
+class ExperimentError(UserError):
+    """The experiment file is wrong: the text says where, what, and what would be right."""
+
+
+class LawDataError(UserError):
+    """The observations can't identify the law; the text names what is missing."""
+
+
+class StoreConfigError(UserError):
+    """The store's address or credentials can't be used."""
+
+
+class StoreError(PhyslmError):
+    """The store failed or holds something unreadable."""
+
+
+class MissingObject(StoreError):
+    """No object is stored under the key."""
+
+
+class CorruptObject(StoreError):
+    """The stored bytes don't match their checksum."""
+
+
+class Interrupted(PhyslmError):
+    """Stopped on request; everything done so far is kept and found again."""

@@ -1,0 +1,226 @@
+"""The Task contract: what a synthetic language must offer so that everything else works with it.
+
+A task is one file in this package that defines a `TaskConfig` (the knobs, as they stand in the experiment file)
+and a `Task` (the language). Importing the package registers it; `tests/contracts/test_task.py` then tests it.
+
+    class CopyingConfig(TaskConfig):
+        type: Literal["copying"] = "copying"
+        length: int = Field(64, ge=1, description="tokens to copy")
+
+    @register
+    class Copying(Task[CopyingConfig]):
+        config_type = CopyingConfig
+        ...
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from physlm import randomness
+from physlm.errors import UserError
+
+Split = Literal["train", "test"]
+
+
+class TaskConfig(BaseModel):
+    """Knobs of a task. Equal configurations are the same language with the same hidden facts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the hidden facts (the world)")
+
+
+ConfigT = TypeVar("ConfigT", bound=TaskConfig)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An endless sequence of instances: what they are for, and which run's order they are in.
+
+    `Stream("train", 3)` is the training data of the run with seed 3; "test" never shares a draw with it.
+    """
+
+    split: Split = "train"
+    seed: int = 0
+
+    def key(self, *purpose: str | int) -> int:
+        """64-bit key for `physlm.randomness` of one purpose within this stream."""
+        return randomness.key(*purpose, self.split, self.seed)
+
+
+@dataclass(frozen=True)
+class Instances:
+    """A ragged batch of n instances with `total` tokens together.
+
+    tokens   int32 [total]; instance i is tokens[offsets[i]:offsets[i + 1]]
+    offsets  int64 [n + 1]
+    loss     bool [total]: the token is trained on (predicted from those before it)
+    labels   per-token ground truth for probes, int32 [total] each; -1 where there is none
+    truth    what `Task.verify` needs, one entry for each instance; empty where the task has no question
+    """
+
+    tokens: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    loss: NDArray[np.bool_]
+    labels: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
+    truth: Sequence[Any] = ()
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each instance, int64 [n]."""
+        return np.diff(self.offsets)
+
+    def __getitem__(self, i: int) -> NDArray[np.int32]:
+        return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of difficulty: a knob of the config, and what it makes harder."""
+
+    knob: str
+    kind: Literal["amount", "type", "difficulty", "format"]
+    meaning: str
+    harder: tuple[Any, Any] | None = None  # two values of the knob, the second one longer or with more operations
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of checking one completion: right or wrong, why, and task-specific counts."""
+
+    correct: bool
+    reason: str = ""
+    counts: Mapping[str, float] = field(default_factory=dict)
+
+
+class Task(ABC, Generic[ConfigT]):
+    """A synthetic language. Everything random is drawn from `physlm.randomness`; no global state."""
+
+    config_type: ClassVar[type[TaskConfig]]
+    version: ClassVar[int] = 1  # raise it when the data of an unchanged config changes: runs are keyed by it
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # published settings by name: overrides of the config
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+
+    @property
+    def name(self) -> str:
+        """The task's name in the experiment file."""
+        return self.config.type
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> Sequence[str]:
+        """Every token by id, as printable text; its length is the model's vocabulary size."""
+
+    @property
+    @abstractmethod
+    def separator(self) -> int:
+        """Token that starts every window and fills what is left of it; never trained on as filling."""
+
+    @abstractmethod
+    def sample(self, stream: Stream, indices: NDArray[np.int64]) -> Instances:
+        """The instances at these positions of the stream, int64 [n]; the same in any split into batches.
+
+        An instance begins with the separator where the language has one between instances.
+        """
+
+    @property
+    def population(self) -> int | None:
+        """Facts that are shown over and over: instances in one exposure; None for endless fresh data."""
+        return None
+
+    @property
+    def used_tokens(self) -> int:
+        """Distinct tokens that can occur: embedding rows that count as parameters."""
+        return len(self.vocabulary)
+
+    @property
+    @abstractmethod
+    def max_length(self) -> int:
+        """Upper bound on the tokens of one instance."""
+
+    @property
+    def axes(self) -> Sequence[Axis]:
+        """The axes of difficulty."""
+        return ()
+
+    @property
+    def chance(self) -> float | None:
+        """Accuracy of the best answer that ignores the question; None where nothing is asked."""
+        return None
+
+    def floor(self) -> float | None:
+        """Entropy of one fresh instance in nats: no model's loss, summed over an instance, can be lower on average."""
+        return None
+
+    def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
+        """The tokens of instance i up to where a model must answer, int32 [m]."""
+        raise UserError(f"{self.name} asks no questions: it has no prompts to complete")
+
+    def completion(self, instances: Instances, i: int) -> NDArray[np.int32]:
+        """The right answer to the prompt of instance i, int32 [m]."""
+        start = len(self.prompt(instances, i))
+        return instances[i][start:]
+
+    def verify(self, truth: Any, completion: NDArray[np.int32]) -> Verdict:
+        """Check a completion of any tokens and any length exactly; never raises for a bad completion."""
+        raise UserError(f"{self.name} asks no questions: it has nothing to verify")
+
+    @property
+    def probe_targets(self) -> Mapping[str, int]:
+        """Names of the labels that probes can be trained for, with their number of classes."""
+        return {}
+
+    def facts(self) -> Mapping[str, NDArray[Any]]:
+        """The world: hidden facts as named arrays, stored and checksummed once; empty for endless fresh data."""
+        return {}
+
+    def text(self, tokens: NDArray[np.int32]) -> str:
+        """Tokens as people read them."""
+        vocabulary = self.vocabulary
+        return " ".join(vocabulary[t] if 0 <= t < len(vocabulary) else f"<{t}?>" for t in tokens.tolist())
+
+    def parse(self, text: str) -> NDArray[np.int32]:
+        """Tokens of a text written by `text`; -1 stands for words that are no tokens."""
+        return np.array([self._ids.get(word, -1) for word in text.split()], np.int32)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: i for i, word in enumerate(self.vocabulary)}
+
+
+_REGISTRY: dict[str, type[Task[Any]]] = {}
+TaskT = TypeVar("TaskT", bound=type[Task[Any]])
+
+
+def register(cls: TaskT) -> TaskT:
+    """Make a task known by the default of its config's `type`."""
+    _REGISTRY[cls.config_type.model_fields["type"].default] = cls
+    return cls
+
+
+def registry() -> Mapping[str, type[Task[Any]]]:
+    """All tasks by name."""
+    import physlm.tasks  # importing the package registers its files
+
+    assert physlm.tasks
+    return dict(sorted(_REGISTRY.items()))
+
+
+def build(config: TaskConfig) -> Task[Any]:
+    """The task of a config."""
+    return cast("Task[Any]", _REGISTRY[config.type](config))
