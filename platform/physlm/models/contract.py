@@ -1,0 +1,59 @@
+"""The Model contract: an architecture's knobs and its exact counts, without torch.
+
+`physlm.models.decoder` builds the torch module of a config; `physlm plan` needs only what is here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ModelConfig(BaseModel):
+    """Knobs of an architecture. Two configs that build modules of one shape may train in one cohort."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    version: ClassVar[int] = 1  # raise it when an unchanged config computes something else: runs are keyed by it
+
+    type: str
+    layers: int = Field(2, ge=1, le=512, description="blocks")
+    heads: int = Field(2, ge=1, le=1024, description="attention heads of a block")
+    width: int = Field(32, ge=4, le=65_536, description="hidden dimension")
+
+    @abstractmethod
+    def body_parameters(self) -> int:
+        """Parameters without the token embedding (and without the output layer that is tied to it)."""
+
+    def parameters(self, rows: int) -> int:
+        """Parameters with `rows` embedding rows: all rows of the vocabulary, or only those in use."""
+        return self.body_parameters() + rows * self.width
+
+    @abstractmethod
+    def flops_per_token(self, vocabulary: int, context: int) -> int:
+        """Floating-point operations of a forward pass per token, 2 for a multiply-add, in windows of `context`."""
+
+
+_REGISTRY: dict[str, type[ModelConfig]] = {}
+ConfigT = TypeVar("ConfigT", bound=type[ModelConfig])
+
+
+def register(cls: ConfigT) -> ConfigT:
+    """Make a model known by the default of its `type`."""
+    _REGISTRY[cls.model_fields["type"].default] = cls
+    return cls
+
+
+def registry() -> Mapping[str, type[ModelConfig]]:
+    """All models by name."""
+    import physlm.models  # importing the package registers its files
+
+    assert physlm.models
+    return dict(sorted(_REGISTRY.items()))
+
+
+def parse(value: Mapping[str, Any]) -> ModelConfig:
+    """The config of a mapping with a known `type`."""
+    return _REGISTRY[value["type"]].model_validate(dict(value))
