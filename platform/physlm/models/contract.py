@@ -37,10 +37,10 @@ class ModelConfig(BaseModel):
 
 
 _REGISTRY: dict[str, type[ModelConfig]] = {}
-ConfigT = TypeVar("ConfigT", bound=type[ModelConfig])
+ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 
 
-def register(cls: ConfigT) -> ConfigT:
+def register(cls: type[ConfigT]) -> type[ConfigT]:
     """Make a model known by the default of its `type`."""
     _REGISTRY[cls.model_fields["type"].default] = cls
     return cls

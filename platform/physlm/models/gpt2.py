@@ -22,8 +22,8 @@ class Gpt2Config(ModelConfig):
     def _even_heads(self) -> Gpt2Config:
         if self.width % (2 * self.heads):
             raise ValueError(
-                f"width: {self.width} can't be split into {self.heads} heads of even size (rotary positions turn pairs);"
-                f" use a multiple of {2 * self.heads}"
+                f"width: {self.width} can't be split into {self.heads} heads of even size (rotary positions turn "
+                f"pairs); use a multiple of {2 * self.heads}"
             )
         return self
 

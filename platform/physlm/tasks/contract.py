@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,4 +223,4 @@ def registry() -> Mapping[str, type[Task[Any]]]:
 
 def build(config: TaskConfig) -> Task[Any]:
     """The task of a config."""
-    return cast("Task[Any]", _REGISTRY[config.type](config))
+    return _REGISTRY[config.type](config)

@@ -17,5 +17,5 @@ class Mlp(nn.Module):
         self.down = Linear(members, ratio * width, width, std=residual_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.down(gelu(self.up(x), approximate="tanh"))
+        y: Tensor = self.down(gelu(self.up(x)))
         return y
