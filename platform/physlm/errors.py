@@ -8,6 +8,7 @@ PhyslmError
 ├── StoreError             the store failed or holds something unreadable
 │   ├── MissingObject      no object under that key
 │   └── CorruptObject      the object's content doesn't match its checksum
+├── TelemetryError         Prometheus or the Pushgateway can't be reached, or refuses
 └── Interrupted            stopped on request; the store holds a state to go on from
 """
 
@@ -44,6 +45,10 @@ class MissingObject(StoreError):
 
 class CorruptObject(StoreError):
     """The stored bytes don't match their checksum."""
+
+
+class TelemetryError(PhyslmError):
+    """Prometheus or the Pushgateway can't be reached, or refuses."""
 
 
 class Interrupted(PhyslmError):
