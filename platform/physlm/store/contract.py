@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from physlm.errors import StoreError
 
 
 class Store(ABC):
     """Objects under slash-separated keys, e.g. `runs/3f2a.../run.json`.
 
     A put is atomic: readers see the old object or the new one, also after kill -9. Every object carries the
-    SHA-256 of its content; a get whose bytes don't match raises `CorruptObject` naming the key.
+    SHA-256 of its content; a get whose bytes don't match raises `CorruptObject` naming the key. No key is at once an
+    object and a folder of others (`a` and `a/b`). Every method raises StoreError for a key that can't be one, and
+    when the store fails; StoreConfigError when its address or credentials are refused.
+
+    A store may be shared by threads. `open_store(store.url)` opens the same one in another process.
     """
 
     url: str  # address as the user wrote it, without secrets
@@ -30,11 +38,14 @@ class Store(ABC):
 
     @abstractmethod
     def put_file(self, key: str, path: Path) -> None:
-        """Write an object from a file, in parts with bounded memory; goes on with a broken upload where it can."""
+        """Write or replace an object from a file, in parts with bounded memory; a part that fails is sent again."""
 
     @abstractmethod
     def get_file(self, key: str, path: Path) -> None:
-        """Read an object into a file, in parts with bounded memory; the file appears whole or not at all."""
+        """Read an object into a file, with bounded memory; the file appears whole and checked, or not at all.
+
+        Folders on the way to the file are made. Raises MissingObject or CorruptObject, naming the key.
+        """
 
     @abstractmethod
     def exists(self, key: str) -> bool:
@@ -42,8 +53,24 @@ class Store(ABC):
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
-        """Keys that begin with the prefix, in lexicographic order."""
+        """Keys that begin with the prefix, in lexicographic order; `runs/3f` finds `runs/3f2a/run.json`."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""
+
+    def put_json(self, key: str, value: Any) -> None:
+        """Write a JSON value in canonical form: equal values give equal bytes. ValueError for NaN or infinity."""
+        text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+        self.put(key, f"{text}\n".encode())
+
+    def get_json(self, key: str) -> Any:
+        """Read a JSON value. Raises MissingObject, CorruptObject, or StoreError if the object isn't JSON."""
+        data = self.get(key)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise StoreError(f"{key} in {self.url} is not JSON: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
