@@ -33,6 +33,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from physlm import models, tasks
+from physlm.catalog import Moment
 from physlm.errors import ExperimentError
 from physlm.models.contract import ModelConfig
 from physlm.tasks.contract import Task, TaskConfig
@@ -93,6 +94,28 @@ class Run:
         """The task of this run; runs of one world share it."""
         return language(self.task)
 
+    def moment(self, tokens: int, instances: int) -> Moment:
+        """Where in training the run stands after so many tokens and instances."""
+        population = self.language.population
+        exposures = None if population is None else instances / population
+        return Moment(tokens, exposures, float(tokens) * self.flops_per_token)
+
+    def description(self) -> dict[str, Any]:
+        """The run as columns of the catalogue: identity, sizes, and every knob by its dotted path."""
+        knobs = {
+            path: value
+            for section in ("task", "model", "training")
+            for path, value in _flat(section, getattr(self, section).model_dump(mode="json"))
+        }
+        return {
+            "run_id": self.run_id,
+            "condition": self.condition_id,
+            "seed": self.seed,
+            "parameters": self.parameters,
+            "parameters_counted": self.parameters_counted,
+            **knobs,
+        }
+
     def canonical(self) -> dict[str, Any]:
         """Everything the result depends on, with the versions of the code that gives it meaning."""
         return {
@@ -129,6 +152,11 @@ class Run:
         return self.training.context_length
 
     @property
+    def shape(self) -> tuple[object, ...]:
+        """Runs with equal shapes can train as one batched program."""
+        return self.model, len(self.language.vocabulary), self.training.batch_size, self.context_length
+
+    @property
     def instances(self) -> int | None:
         """Instances in the budget, when it is counted in exposures."""
         if self.training.exposures is None:
@@ -163,6 +191,14 @@ class Run:
     def flops(self) -> float:
         """Training FLOPs of the budget."""
         return float(self.tokens) * self.flops_per_token
+
+
+def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(f"{prefix}.{name}", inner)
+        else:
+            yield f"{prefix}.{name}", inner
 
 
 @lru_cache(maxsize=256)
@@ -412,7 +448,7 @@ def _training(file: _File, changes: Mapping[str, Value], task: Task[Any]) -> Tra
         raise ExperimentError(
             f"training.exposures: {task.name} is endless fresh data, never shown twice; give 'tokens' instead"
         )
-    context = training.context_length or 4 * task.max_length
+    context = training.context_length or task.max_length
     if context < task.max_length:
         raise ExperimentError(
             f"training.context_length: {context} is too short for an instance of {task.name}; "

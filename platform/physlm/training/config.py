@@ -15,7 +15,7 @@ class OptimizerConfig(BaseModel):
     lr: float = Field(1e-3, gt=0, le=10, description="peak learning rate")
     weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled weight decay, per unit of learning rate")
     beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.98, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
     epsilon: float = Field(1e-6, gt=0)
     clip_norm: float = Field(1.0, gt=0, description="largest gradient norm; larger ones are scaled down to it")
 
@@ -40,7 +40,7 @@ class TrainingConfig(BaseModel):
     tokens: int | None = Field(None, ge=1, le=10**13, description="training tokens, for tasks with endless data")
     batch_size: int = Field(32, ge=1, le=65_536, description="windows in a step")
     context_length: int | None = Field(
-        None, ge=2, le=1_048_576, description="tokens in a window; 4 longest instances if not given"
+        None, ge=2, le=1_048_576, description="tokens in a window; the longest instance's if not given"
     )
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()

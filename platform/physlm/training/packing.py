@@ -33,6 +33,11 @@ class Windows:
         """Tokens to be predicted."""
         return int(self.loss.sum())
 
+    @property
+    def shown(self) -> int:
+        """Tokens of the instances, without filling."""
+        return int((self.source >= 0).sum())
+
 
 def pack(instances: Instances, context: int, separator: int, rows: int | None = None) -> tuple[Windows, int]:
     """Pack instances in their order into at most `rows` windows (as many as needed if None).

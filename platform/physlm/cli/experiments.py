@@ -1,0 +1,135 @@
+"""Commands on an experiment file: plan, run, submit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from physlm import experiment as experiments
+from physlm import laws, steps
+from physlm.cli import console
+from physlm.experiment import Experiment
+from physlm.launch import engines, estimate
+from physlm.store import Store, open_store
+from physlm.store.local import LocalStore
+
+File = Annotated[Path, typer.Argument(help="The experiment file (YAML).", show_default=False)]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store", envvar="PHYSLM_STORE", help="Where results are kept: a folder, or s3://bucket/prefix.", metavar="ADDRESS"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+
+DEFAULT_STORE = "physlm-store"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command(epilog="Example: physlm plan pipelines/experiments/capacity.yaml")(plan)
+    app.command(epilog="Example: physlm run pipelines/experiments/capacity.yaml --store ./results")(run)
+    app.command(
+        epilog="Example: physlm submit pipelines/experiments/capacity.yaml --store s3://physlm --host http://localhost:8888"
+    )(submit)
+
+
+def _load(path: Path) -> Experiment:
+    return experiments.load(path, steps.known_names())
+
+
+def plan(file: File, as_json: Json = False) -> None:
+    """Show what an experiment would run: runs, cohorts, parameters, tokens, FLOPs and time. Writes nothing."""
+    experiment = _load(file)
+    steps.check(experiment)
+    document = steps.summary(experiment)
+    times = estimate.seconds(experiment.runs)
+    if as_json:
+        console.print_json({**document, "seconds": times})
+        return
+    console.output.print(f"[bold]{document['experiment']}[/] {document['experiment_id']}: {document['question']}")
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column()
+    sizes = document["parameters"]
+    for name, value in {
+        "runs": f"{document['runs']:,} ({document['conditions']:,} conditions, {document['held_out_runs']:,} runs held out)",
+        "cohorts": f"{document['cohorts']:,}",
+        "worlds": f"{document['worlds']:,}",
+        "parameters": f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} ({len(sizes)} sizes)",
+        "tokens": f"{document['tokens']:,}",
+        "FLOPs": f"{document['flops']:.3g}",
+        **{f"time on {where}": estimate.readable(value) for where, value in times.items()},
+    }.items():
+        table.add_row(name, value)
+    console.output.print(table)
+
+
+def run(
+    file: File,
+    store: StoreOption = DEFAULT_STORE,
+    engine: Annotated[
+        str, typer.Option(help="Where to run: local, or kfp-local (the compiled pipeline on this machine).")
+    ] = "local",
+    processes: Annotated[int | None, typer.Option(min=1, help="Training processes; one for each core if not given.")] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_000, help="Serve live metrics of shard 0 on this port, of shard 1 on the next, ..."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment from its file to its laws and its page; what the store already holds is not done again."""
+    experiment = _load(file)
+    steps.check(experiment)
+    opened = open_store(store)
+    if metrics_port is not None:
+        os.environ["PHYSLM_METRICS_PORT"] = str(metrics_port)
+    with console.progress(quiet=as_json) as listen:
+        if engine == "local":
+            steps.run(opened, experiment, listen, processes=processes)
+        else:
+            engines.find(engine)(experiment, store, listen)
+    _show(opened, experiment, as_json)
+
+
+def _show(store: Store, experiment: Experiment, as_json: bool) -> None:
+    fits = [laws.Fit.from_json(store.get_json(steps.law_key(experiment, name))) for name in experiment.file.laws]
+    page = f"{experiment.key}/report.html"
+    where = str((store.root / page).resolve()) if isinstance(store, LocalStore) else f"{store.url}/{page}"
+    if as_json:
+        document: dict[str, Any] = {
+            "experiment": experiment.name,
+            "experiment_id": experiment.experiment_id,
+            "store": store.url,
+            "report": where,
+            "laws": {fit.law: fit.to_json() for fit in fits},
+        }
+        console.print_json(document)
+        return
+    for fit in fits:
+        console.output.print(fit.summary(), markup=False)
+    console.output.print(f"page: {where}", markup=False)
+
+
+def submit(
+    file: File,
+    store: StoreOption,
+    host: Annotated[str, typer.Option(envvar="PHYSLM_KFP_HOST", help="Address of the Kubeflow Pipelines API.")],
+    namespace: Annotated[str | None, typer.Option(help="Kubernetes namespace of the run.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait until the run has ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Submit an experiment to a cluster, as a run of the pipeline `discover`."""
+    experiment = _load(file)
+    steps.check(experiment)
+    result = engines.find("kfp")(experiment, store, host=host, namespace=namespace, wait=wait)
+    if as_json:
+        console.print_json(result)
+    else:
+        console.output.print(f"submitted: {result['url']}", markup=False)
+
+

@@ -1,0 +1,121 @@
+"""Execute shards as processes on this machine, one for each core."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from physlm.errors import Interrupted, PhyslmError
+
+_GRACE_SECONDS = 60  # for a worker to write its checkpoint
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Worker:
+    shard: int
+    process: subprocess.Popen[str]
+    errors: list[str]
+
+
+def run_shards(
+    module: str,
+    arguments: Sequence[str],
+    count: int,
+    on_event: Callable[[int, Mapping[str, Any]], None],
+) -> None:
+    """Run `python -m module *arguments --shard i` for each of `count` shards at once; `on_event` gets what they report.
+
+    A worker reports one JSON object a line on its standard output. Raises Interrupted on Ctrl-C, after the workers have
+    stored their state, and PhyslmError, once all have ended, if one failed.
+    """
+    events: queue.Queue[tuple[int, Mapping[str, Any] | None]] = queue.Queue()
+    workers = [_start(module, arguments, shard, count, events) for shard in range(count)]
+    running = count
+    try:
+        while running:
+            shard, event = events.get()
+            if event is None:
+                running -= 1
+            else:
+                on_event(shard, event)
+    except KeyboardInterrupt:
+        _stop(workers)
+        raise Interrupted("stopped; everything done so far is stored") from None
+    except BaseException:
+        _stop(workers)
+        raise
+    failed = [worker for worker in workers if worker.process.wait() != 0]
+    if failed:
+        raise PhyslmError("; ".join(_failure(worker) for worker in failed))
+
+
+def _start(
+    module: str,
+    arguments: Sequence[str],
+    shard: int,
+    count: int,
+    events: queue.Queue[tuple[int, Mapping[str, Any] | None]],
+) -> _Worker:
+    threads = str(max(1, cores() // count))
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments, "--shard", str(shard)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": threads, "PHYSLM_PARENT": str(os.getpid())},
+        # Ctrl-C goes to this process alone; it then asks the workers to stop.
+        start_new_session=True,
+    )
+    worker = _Worker(shard, process, [])
+    threading.Thread(target=_read_errors, args=(worker,), daemon=True).start()
+    threading.Thread(target=_read_events, args=(worker, events), daemon=True).start()
+    return worker
+
+
+def _read_events(worker: _Worker, events: queue.Queue[tuple[int, Mapping[str, Any] | None]]) -> None:
+    assert worker.process.stdout is not None
+    for line in worker.process.stdout:
+        with suppress(ValueError):
+            events.put((worker.shard, json.loads(line)))
+    worker.process.wait()
+    events.put((worker.shard, None))
+
+
+def _read_errors(worker: _Worker) -> None:
+    assert worker.process.stderr is not None
+    for line in worker.process.stderr:
+        worker.errors.append(line.rstrip())
+        del worker.errors[:-20]
+
+
+def _stop(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        with suppress(ProcessLookupError):
+            worker.process.send_signal(signal.SIGTERM)
+    for worker in workers:
+        try:
+            worker.process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+
+
+def _failure(worker: _Worker) -> str:
+    code = worker.process.returncode
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    last = next((line for line in reversed(worker.errors) if line.strip()), "")
+    return f"shard {worker.shard} {how}" + (f": {last}" if last else "")

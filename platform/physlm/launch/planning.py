@@ -1,0 +1,83 @@
+"""From runs to cohorts that train together, and from cohorts to shards that one process executes each."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from physlm.experiment import Run
+
+MAX_MEMBERS = 64  # more gain nothing on a CPU and little on an accelerator
+_IMBALANCE = 1.05  # cohorts are split until the longest shard is at most this much above the mean
+_BYTES = 32 * 1024**3
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Cohorts, each a tuple of run ids, with the FLOPs of all."""
+
+    cohorts: tuple[tuple[str, ...], ...]
+    flops: float
+
+    @property
+    def run_ids(self) -> list[str]:
+        return [run_id for cohort in self.cohorts for run_id in cohort]
+
+
+def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
+    """Group runs of one shape; the order of `runs` doesn't matter."""
+    groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda r: (-r.flops, r.run_id)):
+        groups[run.shape].append(run)
+    result = []
+    for group in groups.values():
+        parts = max(-(-len(group) // MAX_MEMBERS), -(-sum(map(memory, group)) // _BYTES))
+        # Dealt out in turn, so that every part has long and short runs alike.
+        result += [group[part::parts] for part in range(parts)]
+    return result
+
+
+def memory(run: Run) -> int:
+    """Bytes that a run needs in training, roughly: parameters with gradients and moments, and activations."""
+    model, training = run.model, run.training
+    tokens = training.batch_size * run.context_length
+    activations = tokens * (model.layers * 24 * model.width + 4 * len(run.language.vocabulary))
+    return 4 * (6 * run.parameters + activations)
+
+
+def shards(runs: Sequence[Run], count: int) -> list[Shard]:
+    """At most `count` shards, balanced by FLOPs: longest cohort first to the least loaded shard.
+
+    A cohort is halved while it makes one shard much longer than the others.
+    """
+    groups = cohorts(runs)
+    while True:
+        loads = _assign(groups, count)
+        total = sum(load for load, _ in loads)
+        longest, members = max(loads, key=lambda item: item[0])
+        if longest <= _IMBALANCE * total / count:
+            break
+        splittable = [i for i in members if len(groups[i]) > 1]
+        if not splittable or len(groups) >= 8 * count:
+            break
+        largest = groups.pop(max(splittable, key=lambda i: _flops(groups[i])))
+        groups += [largest[::2], largest[1::2]]
+    return [
+        Shard(tuple(tuple(run.run_id for run in groups[i]) for i in members), load)
+        for load, members in loads
+        if members
+    ]
+
+
+def _flops(group: Sequence[Run]) -> float:
+    return sum(run.flops for run in group)
+
+
+def _assign(groups: Sequence[Sequence[Run]], count: int) -> list[tuple[float, list[int]]]:
+    heap: list[tuple[float, int, list[int]]] = [(0.0, shard, []) for shard in range(count)]
+    for i in sorted(range(len(groups)), key=lambda i: -_flops(groups[i])):
+        load, shard, members = heapq.heappop(heap)
+        heapq.heappush(heap, (load + _flops(groups[i]), shard, [*members, i]))
+    return [(load, members) for load, _, members in sorted(heap, key=lambda item: item[1])]

@@ -1,0 +1,66 @@
+"""The Measure contract: numbers taken from trained models, a cohort at a time.
+
+A measure is one file with a `Measure` class in it; importing the package registers it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from physlm.catalog import Observation
+from physlm.tasks.contract import Task
+
+if TYPE_CHECKING:  # names and versions of measures are needed where there is no torch
+    from physlm.models.decoder import Decoder
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained model of a cohort, as a measure sees it."""
+
+    task: Task[Any]
+    seed: int
+    context_length: int  # tokens in a training window
+    parameters_counted: int  # without embedding rows of tokens that never occur
+
+
+class Measure(ABC):
+    """Takes numbers from trained models; a file of observations is kept for each measure and version."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1  # raise it when the numbers of an unchanged model change
+
+    @classmethod
+    def suits(cls, task: Task[Any]) -> str | None:
+        """None if the task can be measured so, else the reason why not."""
+        return None
+
+    @abstractmethod
+    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        """Observations of each member; the decoder holds them in this order."""
+
+    @classmethod
+    def source(cls) -> str:
+        """Name of its file of observations."""
+        return f"{cls.name}-v{cls.version}"
+
+
+_REGISTRY: dict[str, type[Measure]] = {}
+MeasureT = TypeVar("MeasureT", bound=type[Measure])
+
+
+def register(cls: MeasureT) -> MeasureT:
+    """Make a measure known by its name."""
+    _REGISTRY[cls.name] = cls
+    return cls
+
+
+def registry() -> Mapping[str, type[Measure]]:
+    """All measures by name."""
+    import physlm.measures  # importing the package registers its files
+
+    assert physlm.measures
+    return dict(sorted(_REGISTRY.items()))

@@ -1,0 +1,52 @@
+"""Test loss per predicted token, with the entropy floor of the language where it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from physlm.catalog import Observation
+from physlm.measures.contract import Measure, Member, register
+from physlm.measures.windows import Scored, score
+
+if TYPE_CHECKING:
+    from physlm.models.decoder import Decoder
+
+_INSTANCES = 1000
+
+
+@register
+class Loss(Measure):
+    """Mean negative log-likelihood of the tokens trained on, over instances not seen in training.
+
+    Standard error clustered by instance. The floor holds for windows of one instance each, where all of an instance
+    but its separator is predicted; chance is a uniform guess among the tokens in use.
+    """
+
+    name = "loss"
+
+    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return [[_observation(m, s)] for m, s in zip(members, score(decoder, members, _INSTANCES), strict=True)]
+
+
+def _observation(member: Member, scored: Scored) -> Observation:
+    instances = scored.instances
+    counted = instances.loss & ~np.isnan(scored.nll)
+    owner = np.repeat(np.arange(len(instances)), instances.lengths)
+    tokens = np.bincount(owner, counted, len(instances))
+    sums = np.bincount(owner, np.where(counted, scored.nll, 0.0), len(instances))
+    value = sums.sum() / tokens.sum()
+    residuals = sums - value * tokens
+    entropy = member.task.floor()
+    return Observation(
+        "loss",
+        float(value),
+        "nats per token",
+        stderr=float(sqrt((residuals**2).sum()) / tokens.sum()),
+        n=len(instances),
+        chance=log(member.task.used_tokens),
+        floor=None if entropy is None else float(entropy / tokens.mean()),
+    )

@@ -1,0 +1,266 @@
+"""The steps of an experiment, each a plain function over the store; engines, components and tests call these.
+
+    plan -> generate -> train -> measure -> collect -> fit -> report
+
+Every step first looks at what the store already holds and does only the rest, so any of them may be killed and called
+again. Steps hand nothing to each other but what they write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from safetensors.numpy import save as save_arrays
+
+import physlm
+from physlm import catalog, laws, measures
+from physlm import experiment as experiments
+from physlm.errors import ExperimentError, LawDataError, PhyslmError, StoreError
+from physlm.experiment import Experiment, Run
+from physlm.launch import local, planning
+from physlm.store import Store
+from physlm.training import layout
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a step tells while it works.
+
+    step          its name
+    done, total   of its work, in `unit`
+    text          a sentence, where there is something to say
+    """
+
+    step: str
+    done: float = 0.0
+    total: float = 0.0
+    unit: str = ""
+    text: str = ""
+
+
+Listener = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def known_names() -> dict[str, list[str]]:
+    """Valid names of measures and laws, for reading an experiment file."""
+    return {"measure": list(measures.registry()), "laws": list(laws.registry())}
+
+
+def check(experiment: Experiment) -> None:
+    """Raise ExperimentError if a measure doesn't suit a task."""
+    for name in experiment.file.measure:
+        for task in {run.task: run.language for run in experiment.runs}.values():
+            if reason := measures.registry()[name].suits(task):
+                raise ExperimentError(f"measure: {name} can't be taken: {reason}")
+
+
+def plan(store: Store, experiment: Experiment, listen: Listener = silent) -> dict[str, Any]:
+    """Check that the experiment makes sense as a whole, and write its file and its plan.
+
+    Raises ExperimentError before anything is written.
+    """
+    check(experiment)
+    document = summary(experiment)
+    store.put(f"{experiment.key}/experiment.yaml", experiment.source.encode())
+    store.put_json(f"{experiment.key}/plan.json", {**document, "run_ids": [run.run_id for run in experiment.runs]})
+    left = len(_untrained(store, experiment.runs))
+    listen(Event("plan", len(experiment.runs) - left, len(experiment.runs), "runs", f"{left} runs to train"))
+    return document
+
+
+def summary(experiment: Experiment) -> dict[str, Any]:
+    """What the experiment would run: counts, parameters, tokens and FLOPs."""
+    runs = experiment.runs
+    return {
+        "experiment": experiment.name,
+        "experiment_id": experiment.experiment_id,
+        "question": experiment.file.question,
+        "runs": len(runs),
+        "conditions": len({run.condition_id for run in runs}),
+        "cohorts": len(planning.cohorts(runs)),
+        "worlds": len({run.world_id for run in runs}),
+        "held_out_runs": sum(map(experiment.held_out, runs)),
+        "parameters": sorted({run.parameters_counted for run in runs}),
+        "tokens": sum(run.tokens for run in runs),
+        "flops": sum(run.flops for run in runs),
+    }
+
+
+def open_experiment(store: Store, key: str) -> Experiment:
+    """The experiment that `plan` has written under this key."""
+    return experiments.parse(store.get(f"{key}/experiment.yaml").decode(), known_names())
+
+
+def generate(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
+    """Write each world once: the facts, and a card that says what they are, with their checksum."""
+    worlds = {run.world_id: run for run in experiment.runs}
+    for done, (world_id, run) in enumerate(worlds.items(), 1):
+        card_key = f"worlds/{world_id}/card.json"
+        facts = {name: np.ascontiguousarray(array) for name, array in run.language.facts().items()}
+        card = _card(world_id, run, facts)
+        if store.exists(card_key):
+            if store.get_json(card_key)["sha256"] != card["sha256"]:
+                raise StoreError(
+                    f"worlds/{world_id}: the stored facts differ from those this version of physlm generates; "
+                    "use a new store, or the version that made it"
+                )
+        else:
+            if facts:
+                store.put(f"worlds/{world_id}/facts.safetensors", save_arrays(facts))
+            store.put_json(card_key, card)
+        listen(Event("generate", done, len(worlds), "worlds"))
+
+
+def _card(world_id: str, run: Run, facts: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for name, array in sorted(facts.items()):
+        digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        digest.update(array.tobytes())
+    task = run.language
+    return {
+        "world_id": world_id,
+        "task": run.task.model_dump(mode="json"),
+        "version": type(task).version,
+        "vocabulary": len(task.vocabulary),
+        "used_tokens": task.used_tokens,
+        "max_length": task.max_length,
+        "population": task.population,
+        "entropy_floor_nats": task.floor(),
+        "facts": {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in facts.items()},
+        "sha256": digest.hexdigest(),
+        "made_by": physlm.__version__,
+    }
+
+
+def _untrained(store: Store, runs: Iterable[Run]) -> list[Run]:
+    return [run for run in runs if not store.exists(layout.completed_key(run.run_id))]
+
+
+def train(
+    store: Store,
+    experiment: Experiment,
+    listen: Listener = silent,
+    *,
+    processes: int | None = None,
+    checkpoint_seconds: float = 20.0,
+) -> None:
+    """Train the runs that aren't complete, in one process per core unless told otherwise.
+
+    Raises Interrupted on Ctrl-C; the store then holds a state to go on from.
+    """
+    runs = _untrained(store, experiment.runs)
+    finished = len(experiment.runs) - len(runs)
+    if not runs:
+        listen(Event("train", 1, 1, text=f"nothing to train: all {finished} runs are in the store"))
+        return
+    shards = planning.shards(runs, processes or local.cores())
+    manifest = {"experiment": experiment.source, "shards": [shard.cohorts for shard in shards]}
+    key = f"{experiment.key}/shards/{hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:12]}.json"
+    store.put_json(key, manifest)
+    total = sum(shard.flops for shard in shards)
+    done = {"flops": 0.0, "runs": 0}
+    rates: dict[int, float] = {}
+    say = f"{finished} of {len(experiment.runs)} runs are in the store" if finished else ""
+    listen(Event("train", 0, total, "FLOP", say))
+
+    def hear(shard: int, event: Mapping[str, Any]) -> None:
+        if "metrics" in event:
+            listen(Event("train", done["flops"], total, "FLOP", f"metrics of shard {shard}: {event['metrics']}"))
+            return
+        done["flops"] += event["flops"]
+        done["runs"] += event["completed"]
+        rates[shard] = event["tokens_per_second"]
+        rate = f"{sum(rates.values()) / 1e3:,.0f} k tokens/s, {done['runs']:.0f} of {len(runs)} runs"
+        listen(Event("train", done["flops"], total, "FLOP", rate))
+
+    arguments = ["--store", store.url, "--runs", key, "--checkpoint-seconds", str(checkpoint_seconds)]
+    local.run_shards("physlm.training", arguments, len(shards), hear)
+    if left := _untrained(store, runs):
+        raise PhyslmError(f"{len(left)} runs were not completed, such as {left[0].run_id}; run the same again to go on")
+
+
+def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
+    """Take the measures that the store doesn't hold yet from the trained models, a cohort at a time."""
+    registry = measures.registry()
+    for name in experiment.file.measure:
+        cls = registry[name]
+        left = [run for run in experiment.runs if not store.exists(catalog.key(run.run_id, cls.source()))]
+        done = len(experiment.runs) - len(left)
+        for cohort in planning.cohorts(left):
+            from physlm.measures.taking import take
+
+            take(store, cls, cohort)
+            done += len(cohort)
+            listen(Event("measure", done, len(experiment.runs), "runs", name))
+
+
+def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> pl.DataFrame:
+    """Gather the experiment's observations from the catalogue into one table, and store it.
+
+    Adds the columns `experiment` and `held_out`. Diverged runs are in it with their learning curves alone.
+    """
+    registry = measures.registry()
+    sources = [layout.CURVE_SOURCE, *(registry[name].source() for name in experiment.file.measure)]
+    table = catalog.collect(store, [run.run_id for run in experiment.runs], sources)
+    held_out = [run.run_id for run in experiment.runs if experiment.held_out(run)]
+    table = table.with_columns(
+        pl.lit(experiment.name).alias("experiment"), pl.col("run_id").is_in(held_out).alias("held_out")
+    )
+    catalog.write(store, table, f"{experiment.key}/observations.parquet")
+    listen(Event("collect", table.height, table.height, "observations"))
+    return table
+
+
+def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list[laws.Fit]:
+    """Fit the laws to the collected observations, test them on what is held out, and store them as JSON."""
+    table = catalog.read(store, f"{experiment.key}/observations.parquet")
+    fits = []
+    for name in experiment.file.laws:
+        try:
+            result = laws.fit(name, final(table), hold_out=pl.col("held_out"))
+        except LawDataError as error:
+            raise LawDataError(f"laws: {name} can't be fitted: {error}") from None
+        store.put_json(law_key(experiment, name), result.to_json())
+        fits.append(result)
+        listen(Event("fit", len(fits), len(experiment.file.laws), "laws", name))
+    return fits
+
+
+def law_key(experiment: Experiment, law: str) -> str:
+    """Where the fit of a law is stored."""
+    return f"{experiment.key}/laws/{law}.json"
+
+
+def final(table: pl.DataFrame) -> pl.DataFrame:
+    """The last observation of each run and measure."""
+    return table.sort("tokens").group_by("run_id", "measure", maintain_order=True).last()
+
+
+def report(store: Store, experiment: Experiment, listen: Listener = silent) -> str:
+    """Make the experiment's page and figures from what is stored; returns the page's key."""
+    from physlm.report import page
+
+    key = page.write(store, experiment)
+    listen(Event("report", 1, 1, "pages", key))
+    return key
+
+
+def run(store: Store, experiment: Experiment, listen: Listener = silent, *, processes: int | None = None) -> str:
+    """All steps in their order on this machine; returns the key of the report page."""
+    plan(store, experiment, listen)
+    generate(store, experiment, listen)
+    train(store, experiment, listen, processes=processes)
+    measure(store, experiment, listen)
+    collect(store, experiment, listen)
+    fit(store, experiment, listen)
+    return report(store, experiment, listen)

@@ -1,0 +1,105 @@
+"""A run's state in the store: the point to go on from, and the trained model (keys: `physlm.training.layout`)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from physlm.errors import CorruptObject, StoreError
+from physlm.store.contract import Store
+from physlm.training import layout
+
+_FORMAT = 1
+
+
+@dataclass
+class Clock:
+    """Where a run stands; everything about it that isn't a tensor.
+
+    instances, tokens   taken from the stream so far (tokens without filling)
+    updates             optimiser steps taken
+    loss_sum, predicted nats and predicted tokens since the last point of the curve
+    curve               points (tokens, instances, mean loss in nats per predicted token, predicted tokens)
+    seconds             spent on it, its share of the cohort's time
+    """
+
+    instances: int = 0
+    tokens: int = 0
+    updates: int = 0
+    loss_sum: float = 0.0
+    predicted: int = 0
+    seconds: float = 0.0
+    curve: list[tuple[int, int, float, int]] = field(default_factory=list)
+
+
+@dataclass
+class State:
+    """A point to go on from: the clock, and the member's rows of the cohort's flat tensors, float32 [P] each."""
+
+    clock: Clock
+    values: Tensor
+    first: Tensor
+    second: Tensor
+
+
+def _write(store: Store, key: str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    text = json.dumps({"format": _FORMAT, **metadata})
+    store.put(key, save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, {"physlm": text}))
+
+
+def _read(store: Store, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    data = store.get(key)
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata: dict[str, Any] = json.loads(header["__metadata__"]["physlm"])
+        return load(data), metadata
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CorruptObject(f"{key} is not a checkpoint: {error}") from None
+
+
+def save_state(store: Store, run_id: str, state: State) -> None:
+    """Write a point to go on from, then remove the older ones."""
+    key = layout.state_key(run_id, state.clock.tokens)
+    tensors = {"values": state.values, "first": state.first, "second": state.second}
+    _write(store, key, tensors, {"clock": asdict(state.clock)})
+    for old in _states(store, run_id):
+        if old < key:
+            store.delete(old)
+
+
+def _states(store: Store, run_id: str) -> list[str]:
+    return [key for key in store.list(layout.checkpoints_prefix(run_id)) if key.endswith("/state.safetensors")]
+
+
+def load_state(store: Store, run_id: str) -> State | None:
+    """The latest readable point to go on from; None if there is none."""
+    for key in reversed(_states(store, run_id)):
+        try:
+            tensors, metadata = _read(store, key)
+            clock = Clock(**metadata["clock"])
+            clock.curve = [tuple(point) for point in clock.curve]  # type: ignore[misc]
+            return State(clock, tensors["values"], tensors["first"], tensors["second"])
+        except (StoreError, KeyError, TypeError):
+            continue  # an older one may be sound; without any, the run begins anew
+    return None
+
+
+def save_model(store: Store, run_id: str, tokens: int, parameters: dict[str, Tensor]) -> None:
+    """Write a trained model's parameters by name."""
+    _write(store, layout.model_key(run_id, tokens), parameters, {"tokens": tokens})
+
+
+def load_model(store: Store, run_id: str, tokens: int) -> dict[str, Tensor]:
+    """The parameters of the model after so many tokens. Raises MissingObject or CorruptObject."""
+    return _read(store, layout.model_key(run_id, tokens))[0]
+
+
+def delete_states(store: Store, run_id: str) -> None:
+    """Remove the points to go on from."""
+    for key in _states(store, run_id):
+        store.delete(key)
