@@ -167,21 +167,21 @@ def train(
     manifest = {"experiment": experiment.source, "shards": [shard.cohorts for shard in shards]}
     key = f"{experiment.key}/shards/{hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:12]}.json"
     store.put_json(key, manifest)
-    total = sum(shard.flops for shard in shards)
-    done = {"flops": 0.0, "runs": 0}
+    total = sum(shard.work for shard in shards)
+    done = {"work": 0.0, "runs": 0}
     rates: dict[int, float] = {}
     say = f"{finished} of {len(experiment.runs)} runs are in the store" if finished else ""
-    listen(Event("train", 0, total, "FLOP", say))
+    listen(Event("train", 0, total, "work", say))
 
     def hear(shard: int, event: Mapping[str, Any]) -> None:
         if "metrics" in event:
-            listen(Event("train", done["flops"], total, "FLOP", f"metrics of shard {shard}: {event['metrics']}"))
+            listen(Event("train", done["work"], total, "work", f"metrics of shard {shard}: {event['metrics']}"))
             return
-        done["flops"] += event["flops"]
+        done["work"] += planning.work(event["tokens"], event["flops"])
         done["runs"] += event["completed"]
         rates[shard] = event["tokens_per_second"]
         rate = f"{sum(rates.values()) / 1e3:,.0f} k tokens/s, {done['runs']:.0f} of {len(runs)} runs"
-        listen(Event("train", done["flops"], total, "FLOP", rate))
+        listen(Event("train", done["work"], total, "work", rate))
 
     arguments = ["--store", store.url, "--runs", key, "--checkpoint-seconds", str(checkpoint_seconds)]
     local.run_shards("physlm.training", arguments, len(shards), hear)

@@ -12,24 +12,27 @@ from physlm.experiment import Run
 MAX_MEMBERS = 64  # more gain nothing on a CPU and little on an accelerator
 _IMBALANCE = 1.05  # cohorts are split until the longest shard is at most this much above the mean
 _BYTES = 32 * 1024**3
+# A token of a small model costs about as much as this many FLOPs beside its arithmetic: memory traffic and dispatch.
+OVERHEAD_FLOPS = 250_000.0
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Cohorts, each a tuple of run ids, with the FLOPs of all."""
+    """Cohorts, each a tuple of run ids, with the work of all."""
 
     cohorts: tuple[tuple[str, ...], ...]
-    flops: float
+    work: float
 
-    @property
-    def run_ids(self) -> list[str]:
-        return [run_id for cohort in self.cohorts for run_id in cohort]
+
+def work(tokens: float, flops: float) -> float:
+    """What training costs, in FLOPs with the overhead of small models: shards are balanced and timed by it."""
+    return flops + OVERHEAD_FLOPS * tokens
 
 
 def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
     """Group runs of one shape; the order of `runs` doesn't matter."""
     groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
-    for run in sorted(runs, key=lambda r: (-r.flops, r.run_id)):
+    for run in sorted(runs, key=lambda r: (-_work([r]), r.run_id)):
         groups[run.shape].append(run)
     result = []
     for group in groups.values():
@@ -48,7 +51,7 @@ def memory(run: Run) -> int:
 
 
 def shards(runs: Sequence[Run], count: int) -> list[Shard]:
-    """At most `count` shards, balanced by FLOPs: longest cohort first to the least loaded shard.
+    """At most `count` shards, balanced by their work: longest cohort first to the least loaded shard.
 
     A cohort is halved while it makes one shard much longer than the others.
     """
@@ -62,7 +65,7 @@ def shards(runs: Sequence[Run], count: int) -> list[Shard]:
         splittable = [i for i in members if len(groups[i]) > 1]
         if not splittable or len(groups) >= 8 * count:
             break
-        largest = groups.pop(max(splittable, key=lambda i: _flops(groups[i])))
+        largest = groups.pop(max(splittable, key=lambda i: _work(groups[i])))
         groups += [largest[::2], largest[1::2]]
     return [
         Shard(tuple(tuple(run.run_id for run in groups[i]) for i in members), load)
@@ -71,13 +74,13 @@ def shards(runs: Sequence[Run], count: int) -> list[Shard]:
     ]
 
 
-def _flops(group: Sequence[Run]) -> float:
-    return sum(run.flops for run in group)
+def _work(group: Sequence[Run]) -> float:
+    return sum(work(run.tokens, run.flops) for run in group)
 
 
 def _assign(groups: Sequence[Sequence[Run]], count: int) -> list[tuple[float, list[int]]]:
     heap: list[tuple[float, int, list[int]]] = [(0.0, shard, []) for shard in range(count)]
-    for i in sorted(range(len(groups)), key=lambda i: -_flops(groups[i])):
+    for i in sorted(range(len(groups)), key=lambda i: -_work(groups[i])):
         load, shard, members = heapq.heappop(heap)
-        heapq.heappush(heap, (load + _flops(groups[i]), shard, [*members, i]))
+        heapq.heappush(heap, (load + _work(groups[i]), shard, [*members, i]))
     return [(load, members) for load, _, members in sorted(heap, key=lambda item: item[1])]
