@@ -1,0 +1,55 @@
+# Everything runs in a virtual environment of its own: .venv
+PYTHON ?= python3
+BIN := .venv/bin
+STORE ?= physlm-store
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train]"
+	@touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@ .venv/installed
+
+.PHONY: install
+install: .venv/installed ## Make the environment to run experiments in
+
+.PHONY: demo
+demo: install ## Answer a question: bits of knowledge per parameter (5 minutes on 2 cores)
+	$(BIN)/physlm run pipelines/experiments/capacity.yaml --store $(STORE)
+
+.PHONY: test
+test: .venv/installed-dev lint types ## Install what tests need and run all checks and tests
+	$(BIN)/python .ci/tools
+	$(BIN)/pytest -n 2 --dist worksteal
+
+.PHONY: lint
+lint: .venv/installed-dev ## Check style, format and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: .venv/installed-dev ## Check types
+	$(BIN)/mypy
+
+.PHONY: format
+format: .venv/installed-dev ## Mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: .venv/installed-dev ## Run the benchmarks: ratios against named references, side by side
+	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+.PHONY: clean
+clean: ## Remove the environment and caches; results in the store stay
+	rm -rf .venv .tools .mypy_cache .ruff_cache .import_linter_cache .pytest_cache build *.egg-info
