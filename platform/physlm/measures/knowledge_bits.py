@@ -43,10 +43,11 @@ class KnowledgeBits(Measure):
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         people = max(m.task.config.people for m in members)
         scored = score(decoder, members, people)
-        return [_observations(m, s) for m, s in zip(members, scored, strict=True)]
+        return [observations(m, s) for m, s in zip(members, scored, strict=True)]
 
 
-def _observations(member: Member, scored: Scored) -> list[Observation]:
+def observations(member: Member, scored: Scored) -> list[Observation]:
+    """The measure's numbers from the losses of a model on the first N instances of its stream, or more."""
     task = member.task
     assert isinstance(task, Biod)
     config, parameters = task.config, member.parameters_counted

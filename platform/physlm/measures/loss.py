@@ -29,10 +29,11 @@ class Loss(Measure):
     name = "loss"
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return [[_observation(m, s)] for m, s in zip(members, score(decoder, members, _INSTANCES), strict=True)]
+        return [[observation(m, s)] for m, s in zip(members, score(decoder, members, _INSTANCES), strict=True)]
 
 
-def _observation(member: Member, scored: Scored) -> Observation:
+def observation(member: Member, scored: Scored) -> Observation:
+    """The loss from the negative log-likelihoods of every token."""
     instances = scored.instances
     counted = instances.loss & ~np.isnan(scored.nll)
     owner = np.repeat(np.arange(len(instances)), instances.lengths)

@@ -1,0 +1,52 @@
+"""Observations: written whole, read back as they were, gathered over runs of different tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from physlm import catalog
+from physlm.catalog import Moment, Observation
+from physlm.errors import CorruptObject
+from physlm.store import open_store
+
+RUN = {"run_id": "a1", "condition": "c1", "seed": 3, "parameters": 10, "parameters_counted": 9, "model.width": 8}
+ROWS = [
+    (Moment(100, 2.5, 1e6), Observation("loss", 1.25, "nats per token", 0.1, 40, 4.0, 0.5)),
+    (Moment(200, 5.0, 2e6), Observation("loss", None, "nats per token")),
+]
+
+
+def test_a_table_reads_back_as_it_was(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    table = catalog.table(RUN, "loss-v1", ROWS)
+    catalog.write(store, table, catalog.key("a1", "loss-v1"))
+    assert catalog.read(store, catalog.key("a1", "loss-v1")).equals(table)
+    assert table["model.width"].to_list() == [8, 8]
+    assert table["value"].to_list() == [1.25, None]
+    assert pl.read_parquet(tmp_path / "runs/a1/observations/loss-v1.parquet").equals(table)
+
+
+def test_runs_of_different_tasks_share_a_table(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    other = {**RUN, "run_id": "b2", "model.heads": 4}
+    for run in (RUN, other):
+        catalog.write(store, catalog.table(run, "loss-v1", ROWS), catalog.key(str(run["run_id"]), "loss-v1"))
+    table = catalog.collect(store, ["b2", "a1", "missing"], ["loss-v1", "missing"])
+    assert table["run_id"].to_list() == ["a1", "a1", "b2", "b2"]
+    assert table["model.heads"].to_list() == [None, None, 4, 4]
+
+
+def test_nothing_collected_is_an_empty_table(tmp_path: Path) -> None:
+    table = catalog.collect(open_store(tmp_path), ["missing"], ["loss-v1"])
+    assert table.height == 0
+    assert "measure" in table.columns
+
+
+def test_what_is_no_table_is_named(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.put("runs/a1/observations/loss-v1.parquet", b"not parquet")
+    with pytest.raises(CorruptObject, match=r"runs/a1/observations/loss-v1\.parquet is not a Parquet table"):
+        catalog.collect(store, ["a1"], ["loss-v1"])

@@ -1,0 +1,114 @@
+"""Knowledge bits: exact at the extremes, right in between, the same in any company."""
+
+from __future__ import annotations
+
+from math import log, log2
+
+import numpy as np
+import pytest
+import torch
+
+from physlm.catalog import Observation
+from physlm.measures.contract import Member
+from physlm.measures.knowledge_bits import KnowledgeBits, observations
+from physlm.measures.windows import Scored, score
+from physlm.models.decoder import Decoder, initialise
+from physlm.models.gpt2 import Gpt2Config
+from physlm.tasks.biod import NAME, VALUE, Biod, BiodConfig
+from physlm.tasks.contract import Stream
+
+TASK = Biod(BiodConfig(people=200, attributes=3, chunks=2, diversity=16, chunk_length=2, vocabulary=8, name_length=4))
+MEMBER = Member(TASK, seed=0, context_length=TASK.max_length, parameters_counted=1000)
+
+
+def planted(name_loss: float, chunk_losses: tuple[float, float], task: Biod = TASK) -> dict[str, Observation]:
+    """Observations of a model with these losses, each spread evenly over its tokens."""
+    instances = task.sample(Stream("test"), np.arange(task.config.people))
+    part, chunk = instances.labels["part"], instances.labels["chunk"]
+    nll = np.where(part == NAME, name_loss / task.config.name_length, 0.0)
+    for number, loss in enumerate(chunk_losses):
+        nll += np.where(chunk == number, loss / task.config.chunk_length, 0.0)
+    scored = Scored(instances, nll, (part == VALUE) & (nll == 0))
+    member = Member(task, 0, task.max_length, 1000)
+    return {o.measure: o for o in observations(member, scored)}
+
+
+def test_a_model_that_knows_everything_has_all_the_worlds_bits() -> None:
+    found = planted(log(200), (0.0, 0.0))
+    assert found["learned_bits"].value == pytest.approx(TASK.bits_max)
+    assert found["bits_per_parameter"].value == pytest.approx(TASK.bits_max / 1000)
+    assert found["memorizable_accuracy"].value == 1
+    for term in ("name_bits", "value_bits"):
+        assert found[term].value == pytest.approx(found[term].ceiling)
+
+
+def test_a_model_that_knows_only_the_form_has_no_bits_of_names_and_values() -> None:
+    found = planted(log(8**4), (log(16), log(16)))
+    assert found["name_bits"].value == pytest.approx(0, abs=1e-9)
+    assert found["value_bits"].value == pytest.approx(0, abs=1e-9)
+    assert found["name_loss"].value == pytest.approx(found["name_loss"].chance)
+    assert found["value_loss"].value == pytest.approx(found["value_loss"].chance)
+    assert found["memorizable_accuracy"].value == 0
+
+
+def test_the_formula_in_between() -> None:
+    p1, p2, p3 = 6.1, 2.3, 0.9
+    found = planted(p1, (p3, p2 - p3))
+    n, k, d = 200, 3, 16
+    terms = {
+        "name_bits": n * log2(8**4 / np.exp(p1)),
+        "value_bits": n * k * log2(d**2 / np.exp(p2)),
+        "set_bits": k * d * log2(8**2 / (d * np.exp(p3))),
+    }
+    for name, expected in terms.items():
+        assert found[name].value == pytest.approx(expected)
+    assert found["learned_bits"].value == pytest.approx(sum(terms.values()))
+
+
+def test_the_standard_error_is_that_of_persons() -> None:
+    """Half the persons known, half not: the error of the sum is that of 200 coin tosses of known size."""
+    instances = TASK.sample(Stream("test"), np.arange(200))
+    person = instances.labels["person"]
+    part = instances.labels["part"]
+    nll = np.where((part == NAME) & (person % 2 == 0), 1.0, 0.0)
+    found = {o.measure: o for o in observations(MEMBER, Scored(instances, nll, part == VALUE))}
+    per_person = 200 * np.where(np.arange(200) % 2 == 0, 4.0, 0.0) / log(2)
+    assert found["name_bits"].stderr == pytest.approx(per_person.std(ddof=1) / np.sqrt(200))
+
+
+def make(seeds: list[int]) -> Decoder:
+    decoder = Decoder(Gpt2Config(layers=1, heads=1, width=8), len(TASK.vocabulary), len(seeds))
+    initialise(decoder, seeds)
+    return decoder.eval()
+
+
+@pytest.mark.parametrize("context", [TASK.max_length, 3 * TASK.max_length + 5])
+def test_a_member_is_measured_as_it_would_be_alone(context: int) -> None:
+    small = Biod(TASK.config.model_copy(update={"people": 150}))
+    members = [Member(TASK, 4, context, 1000), Member(small, 5, context, 1000)]
+    together = KnowledgeBits().take(make([4, 5]), members)
+    for i, seed in enumerate((4, 5)):
+        alone = KnowledgeBits().take(make([seed]), members[i : i + 1])[0]
+        for a, b in zip(alone, together[i], strict=True):
+            assert a.n == b.n
+            assert a.value == pytest.approx(b.value, rel=1e-4, abs=1e-3)
+
+
+def test_an_untrained_model_knows_nothing() -> None:
+    found = {o.measure: o for o in KnowledgeBits().take(make([0]), [MEMBER])[0]}
+    assert found["learned_bits"].value < 0
+    assert found["memorizable_accuracy"].value < 0.05
+
+
+def test_scores_are_those_of_the_plain_model() -> None:
+    """Against a loop over instances with torch's own cross-entropy."""
+    decoder = make([0])
+    (scored,) = score(decoder, [MEMBER], 20)
+    for i in range(20):
+        tokens = torch.from_numpy(scored.instances[i].astype(np.int64))
+        with torch.no_grad():
+            logits = decoder.logits(decoder(tokens[None, None, :-1]))[0]
+        expected = torch.nn.functional.cross_entropy(logits, tokens[1:], reduction="none")
+        start, stop = scored.instances.offsets[i : i + 2]
+        assert np.isnan(scored.nll[start])
+        assert scored.nll[start + 1 : stop] == pytest.approx(expected.numpy(), rel=1e-4)
