@@ -62,7 +62,9 @@ def pushgateway(binary: Callable[[str], str], tmp_path_factory: pytest.TempPathF
     """Address of a Pushgateway."""
     program, port = binary("prometheus-pushgateway"), free_port()
     address, log = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("pushgateway") / "log"
-    with running([program, f"--web.listen-address=127.0.0.1:{port}"], f"{address}/-/ready", log):
+    # Debian's default is a file that every Pushgateway on the machine would share.
+    command = [program, f"--web.listen-address=127.0.0.1:{port}", "--persistence.file="]
+    with running(command, f"{address}/-/ready", log):
         yield address
 
 

@@ -49,13 +49,13 @@ def test_observations_come_back_unchanged(prometheus: Any, pushgateway: str, obs
     group = PushGroup.of_experiment("capacity")
     group.push(pushgateway, metrics.registry)
     with serve(metrics.registry, prometheus.target_ports[0]):  # beside the Pushgateway: the same from two is one
-        prometheus.wait_for('count(physlm_law_parameter{bound="high"}) == 2')
+        prometheus.wait_for('count(physlm_law_parameter{experiment="capacity",bound="high"}) == 2')
         with Prometheus(prometheus.address) as source:
             assert_frame_equal(source.observations("capacity"), expected)
-            estimate = source.query('physlm_law_parameter{bound="estimate",job="test"}')
+            estimate = source.query('physlm_law_parameter{experiment="capacity",bound="estimate",job="test"}')
             assert [value for _, value in estimate] == [2 / 3]
 
-            with pytest.raises(UserError, match=r"holds no observations of 'chinchilla'; .* it has: capacity$"):
+            with pytest.raises(UserError, match=r"holds no observations of 'chinchilla'; .* it has: .*capacity"):
                 source.observations("chinchilla")
             with pytest.raises(UserError, match=r"refused 'loss\(': .*parse error"):
                 source.query("loss(")
