@@ -241,6 +241,7 @@ def test_rules_and_dashboard_arrive_whole(render: Render, binary: Callable[[str]
         ("s3.secretKey=hunter2", "at '/s3': additional properties 'secretKey' not allowed"),
         ("store.address=ftp://bucket", "at '/store/address'"),
         ("s3.endpoint=minio:9000", "at '/s3/endpoint'"),
+        ("s3.endpoint=http://minio:9000/path", "at '/s3/endpoint'"),
         ("metrics.port=80", "at '/metrics/port'"),
         ("image.digest=sha256:beef", "at '/image/digest'"),
         ("image.pullPolicy=Sometimes", "at '/image/pullPolicy'"),
@@ -257,21 +258,33 @@ def test_values_that_cannot_be_meant_are_refused(helm: Helm, value: str, message
 def test_notes_say_what_to_do_next(helm: Helm) -> None:
     notes = helm("install", "rel", str(CHART), "--namespace", "team", "--dry-run=client").partition("NOTES:")[2]
     assert "helm test rel --namespace team" in notes
-    assert "physlm submit" in notes
+    assert "physlm submit pipelines/experiments/capacity.yaml --store s3://mlpipeline/physlm" in notes
     assert "Only the account rel-physlm-launcher may start shards" in notes
     assert "no Prometheus operator" in notes
 
 
-def test_the_test_pod_finds_the_store(render: Render, tmp_path: Path) -> None:
-    """Its command, as rendered, against a store that is there, and one that can't be."""
-    [pod] = of_kind(render("default-values.yaml"), "Pod")
-    _, *arguments = pod["spec"]["containers"][0]["command"]
-    (tmp_path / "file").touch()
-    for address, code in ((tmp_path, 0), (tmp_path / "file", 1)):
-        environment = {**os.environ, "PHYSLM_STORE": str(address)}
-        done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
-        assert done.returncode == code, done.stderr
-        assert (f"the store {tmp_path} answers: no experiment yet" in done.stdout) == (code == 0)
+def in_the_pod(resources: list[Resource], secret: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the test pod's command with the environment that its cluster would give it."""
+    [pod] = of_kind(resources, "Pod")
+    [container] = pod["spec"]["containers"]
+    environment = {"PATH": os.environ["PATH"], **configuration(resources)}
+    for variable in container["env"]:
+        environment[variable["name"]] = secret[variable["valueFrom"]["secretKeyRef"]["key"]]
+    command = [sys.executable, *container["command"][1:]]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_the_test_pod_finds_the_store(render: Render, s3_server: Any) -> None:
+    address = f"s3://{s3_server.bucket}/chart"
+    values = ("--set", f"store.address={address},s3.endpoint={s3_server.endpoint},s3.region=us-east-1")
+    resources = render("default-values.yaml", *values)
+    secret = {"accesskey": s3_server.access_key, "secretkey": s3_server.secret_key}
+    done = in_the_pod(resources, secret)
+    assert (done.returncode, done.stdout) == (0, f"the store {address} answers: no experiment yet\n"), done.stderr
+    refused = in_the_pod(resources, {**secret, "secretkey": "wrong"})
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert refused.stderr.count("\n") == 1
 
 
 def test_generated_files_are_up_to_date(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
