@@ -85,3 +85,13 @@ def test_gradients_are_finite_and_reach_every_parameter(config: Gpt2Config) -> N
         assert parameter.grad.isfinite().all(), name
         if not name.endswith("qkv.bias"):  # a bias of all keys alike moves no attention
             assert (parameter.grad != 0).any(), name
+
+
+def test_short_windows_attend_as_long_ones_do() -> None:
+    from torch.nn.functional import scaled_dot_product_attention
+
+    from physlm.models.parts.attention import attend
+
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 5, 2, 12, 8)
+    torch.testing.assert_close(attend(q, k, v), scaled_dot_product_attention(q, k, v, is_causal=True))

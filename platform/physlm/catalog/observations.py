@@ -74,7 +74,10 @@ def table(run: Mapping[str, Any], source: str, rows: Iterable[tuple[Moment, Obse
         [{**known, "source": source, **asdict(moment), **asdict(observation)} for moment, observation in rows],
         schema=OBSERVATION_SCHEMA,
     )
-    return frame.with_columns(pl.lit(value).alias(key) for key, value in knobs.items())
+    # All integers alike: the width of a column must not depend on the size of its values.
+    return frame.with_columns(
+        pl.lit(value, dtype=pl.Int64 if type(value) is int else None).alias(key) for key, value in knobs.items()
+    )
 
 
 def key(run_id: str, source: str) -> str:
