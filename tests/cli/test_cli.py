@@ -1,0 +1,139 @@
+"""The command line as people and programs use it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = """
+apiVersion: physlm/v1
+kind: Experiment
+name: tiny
+question: Does it run?
+task: {type: biod, people: 60, attributes: 2, diversity: 8, vocabulary: 8}
+model: {type: gpt2, layers: 1, heads: 1}
+training: {batch_size: 8, optimizer: {lr: 1e-2}}
+vary:
+  model.width: [8, 16]
+  training.exposures: [20, 40]
+seeds: [0, 1]
+measure: [knowledge_bits, loss]
+"""
+
+
+def physlm(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "physlm.cli", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("laptop")
+    (path / "tiny.yaml").write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> subprocess.CompletedProcess[str]:
+    return physlm("run", "tiny.yaml", folder=folder)
+
+
+def test_a_run_ends_with_its_page(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
+    assert first.returncode == 0, first.stderr
+    page = Path(first.stdout.split("page: ")[1].strip())
+    assert page.is_relative_to(folder)
+    assert "Does it run?" in page.read_text()
+    assert "train: 100 %" in first.stderr
+
+
+def test_the_second_run_trains_nothing_and_says_so(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("physlm-store/runs/**/*") if path.is_file()}
+    again = physlm("run", "tiny.yaml", folder=folder)
+    assert again.returncode == 0
+    assert "nothing to train: all 8 runs are in the store" in again.stderr
+    assert again.stdout == first.stdout
+    after = {path: path.stat().st_mtime_ns for path in folder.glob("physlm-store/runs/**/*") if path.is_file()}
+    assert after == before
+
+
+def test_one_more_size_trains_that_size_alone(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
+    (folder / "more.yaml").write_text(TINY.replace("[8, 16]", "[8, 16, 12]"))
+    before = {path.name for path in folder.glob("physlm-store/runs/*")}
+    result = physlm("run", "more.yaml", "--json", folder=folder)
+    assert result.returncode == 0, result.stderr
+    fresh = {path.name for path in folder.glob("physlm-store/runs/*")} - before
+    assert len(fresh) == 4
+    widths = {json.loads((folder / f"physlm-store/runs/{run}/run.json").read_text())["model"]["width"] for run in fresh}
+    assert widths == {12}
+
+
+def test_json_is_all_that_is_on_standard_output(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
+    result = physlm("run", "tiny.yaml", "--json", folder=folder)
+    document = json.loads(result.stdout)
+    assert document["experiment"] == "tiny"
+    assert Path(document["report"]).exists()
+    assert result.stderr == ""
+
+
+def test_a_plan_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    result = physlm("plan", "tiny.yaml", "--json", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["runs"] == 8
+    assert plan["conditions"] == 4
+    assert plan["tokens"] == 2 * 2 * 60 * (20 + 40) * 8
+    assert all(seconds > 0 for seconds in plan["seconds"].values())
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
+
+
+def test_a_plan_reads_well(folder: Path) -> None:
+    result = physlm("plan", "tiny.yaml", folder=folder)
+    for part in ("Does it run?", "8 (4 conditions, 0 runs held out)", "time on this machine", "tokens"):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("people: 60", "peple: 60", "tiny.yaml: task.peple: unknown key; did you mean 'people'?"),
+        ("[knowledge_bits, loss]", "[knowledge]", "tiny.yaml: measure: 'knowledge' is not known; did you mean"),
+        ("measure:", "laws: [capacty]\nmeasure:", "tiny.yaml: laws: 'capacty' is not known; did you mean 'capacity'?"),
+        ("width: [8, 16]", "width: [8, 15]", "tiny.yaml: model.width: 15 can't be split into 1 heads of even size"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_bad_file_ends_with_code_2_and_nothing_written(
+    command: str, old: str, new: str, sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY.replace(old, new))
+    result = physlm(command, "tiny.yaml", folder=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {sentence}")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
+
+
+def test_an_address_that_is_no_store_is_refused(folder: Path) -> None:
+    result = physlm("run", "tiny.yaml", "--store", "ftp://host/x", folder=folder)
+    assert result.returncode == 2
+    assert "ftp://host/x is not a folder's path" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "submit"])
+def test_help_has_an_example(command: str, folder: Path) -> None:
+    assert f"Example: physlm {command} " in physlm(command, "--help", folder=folder).stdout
+
+
+def test_nothing_asked_shows_the_help(folder: Path) -> None:
+    assert "Example: physlm run" in physlm(folder=folder).stdout
