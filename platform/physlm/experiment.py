@@ -116,12 +116,17 @@ class Run:
             **knobs,
         }
 
+    def resolved(self) -> dict[str, Any]:
+        """The whole condition with every default spelt out, for the record."""
+        sections = {name: getattr(self, name).model_dump(mode="json") for name in ("task", "model", "training")}
+        return {**self.canonical(), **sections, "run_id": self.run_id}
+
     def canonical(self) -> dict[str, Any]:
         """Everything the result depends on, with the versions of the code that gives it meaning."""
         return {
-            "task": self.task.model_dump(mode="json"),
-            "model": self.model.model_dump(mode="json"),
-            "training": self.training.model_dump(mode="json"),
+            "task": _identity(self.task),
+            "model": _identity(self.model),
+            "training": _identity(self.training),
             "seed": self.seed,
             "versions": {
                 "task": type(self.language).version,
@@ -201,6 +206,15 @@ def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}.{name}", inner
 
 
+def _identity(config: BaseModel) -> dict[str, Any]:
+    """What a config says beside its defaults, so that a new knob leaves the identity of old runs as it is.
+
+    Whoever changes a default must raise the version of the config's class.
+    """
+    kind = {"type": config.type} if hasattr(config, "type") else {}
+    return {**config.model_dump(mode="json", exclude_defaults=True), **kind}
+
+
 @lru_cache(maxsize=256)
 def language(config: TaskConfig) -> Task[Any]:
     """The task of a config, made once."""
@@ -210,7 +224,7 @@ def language(config: TaskConfig) -> Task[Any]:
 @lru_cache(maxsize=4096)
 def world_id(config: TaskConfig) -> str:
     """16 hex digits: the hash of a task's configuration and version."""
-    return _digest({"task": config.model_dump(mode="json"), "version": type(language(config)).version})
+    return _digest({"task": _identity(config), "version": type(language(config)).version})
 
 
 @dataclass(frozen=True)
@@ -228,7 +242,7 @@ class Experiment:
     @cached_property
     def experiment_id(self) -> str:
         """12 hex digits of the hash of the file's meaning; comments and order don't count."""
-        return _digest(self.file.model_dump(mode="json"))[:12]
+        return _digest(self.file.model_dump(mode="json", exclude_defaults=True))[:12]
 
     @property
     def key(self) -> str:

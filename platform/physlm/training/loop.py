@@ -237,7 +237,7 @@ def _member(run: Run, clock: Clock) -> _Member:
 def _write_run(store: Store, run: Run) -> None:
     """What the run is, and what made it."""
     versions = {"physlm": physlm.__version__, "python": platform.python_version(), "torch": torch.__version__}
-    store.put_json(layout.run_key(run.run_id), {**run.canonical(), "run_id": run.run_id, "made_by": versions})
+    store.put_json(layout.run_key(run.run_id), {**run.resolved(), "made_by": versions})
 
 
 def _curve(run: Run, clock: Clock) -> pl.DataFrame:
