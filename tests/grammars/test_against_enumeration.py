@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from physlm import grammars
+from physlm.errors import UserError
 from physlm.grammars import Derivations, Grammar
 
 Language = dict[tuple[int, ...], tuple[int, float]]  # sentence -> number of parses, probability
@@ -248,3 +249,11 @@ def test_sentences_are_as_frequent_as_they_are_likely(spelling: str) -> None:
     expected = n * np.array([p for _, p in sentences.values()])
     chi = (np.array(list(counts.values())) - expected) / np.sqrt(expected)
     assert np.abs(chi).max() < 5
+
+
+@pytest.mark.parametrize("offsets", [[], [1, 3], [0, 2], [0, 4], [0, 2, 1, 3]])
+def test_wrong_offsets_are_refused(offsets: list[int]) -> None:
+    grammar, tokens = grammars.random_grammar((1, 2), (1, 1), (1, 1), 0), np.ones(3, np.int32)
+    for use in (grammars.parse, grammars.next_token, grammars.trees):
+        with pytest.raises(UserError, match="must ascend from 0 to the number of tokens, 3"):
+            use(grammar, tokens, np.array(offsets, np.int64))

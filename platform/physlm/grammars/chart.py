@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from physlm.errors import UserError
 from physlm.grammars.grammar import Grammar, Tables
 from physlm.grammars.scaled import LOG_UNIT, product, total
 
@@ -159,8 +160,11 @@ class Parses(NamedTuple):
 
 
 def strings(tokens: NDArray[np.int32], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The same strings in the memory layout that compiled code is made for."""
-    return np.ascontiguousarray(tokens, np.int32), np.ascontiguousarray(offsets, np.int64)
+    """The same strings in the memory layout that compiled code is made for. Raises UserError for wrong offsets."""
+    tokens, offsets = np.ascontiguousarray(tokens, np.int32), np.ascontiguousarray(offsets, np.int64)
+    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(tokens) or (np.diff(offsets) < 0).any():
+        raise UserError(f"offsets of strings must ascend from 0 to the number of tokens, {len(tokens)}")
+    return tokens, offsets
 
 
 def parse(grammar: Grammar, tokens: NDArray[np.int32], offsets: NDArray[np.int64]) -> Parses:

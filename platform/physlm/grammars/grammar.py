@@ -22,8 +22,8 @@ Rule = tuple[int, ...]
 Rules = tuple[tuple[tuple[Rule, ...], ...], ...]  # rules[depth][symbol] lists the symbol's right-hand sides
 Spelling = tuple[tuple[tuple[int, int], ...], ...]  # spelling[terminal] lists (token, weight), tokens from 1
 
-LONGEST_SENTENCE = 100_000  # tokens; time and memory to parse grow faster than in proportion
-LARGEST_TREES = 20_000_000  # entries of `Tables.child`
+LONGEST_SENTENCE = 100_000  # tokens
+LARGEST_TABLE = 20_000_000  # entries of the tables that parsing needs
 
 
 class Tables(NamedTuple):
@@ -113,10 +113,10 @@ class Grammar:
                 f"a sentence of this grammar can have {self.max_length} tokens; at most {LONGEST_SENTENCE} are handled"
             )
         right = sum(len(rule) for symbols in self.rules for rules in symbols for rule in rules)
-        if right * max(self.sizes) > LARGEST_TREES:
+        if right * max(*self.sizes, self.max_length) > LARGEST_TABLE:
             raise UserError(
-                f"the rules have {right} symbols in all and a level has {max(self.sizes)}; "
-                f"the product must not exceed {LARGEST_TREES}"
+                f"the rules name {right} symbols in all, a level has up to {max(self.sizes)} and a sentence up to "
+                f"{self.max_length} tokens; the first times the larger of the others must not exceed {LARGEST_TABLE}"
             )
 
     @property

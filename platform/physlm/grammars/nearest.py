@@ -3,7 +3,8 @@
 cost(ℓ, A, i, n) is the fewest changes that turn the n tokens from i into something that A derives. A terminal that
 stands for n tokens keeps one of them that it can be spelt as (else changes one) and drops the others, or is inserted
 where n = 0; with substitutions alone n must be 1. Up the levels it is a shortest path along each rule. Here every span
-must be looked at, not only those that fit: the time grows as the cube of the length (0.1 s for 250 tokens of cfg3f).
+must be looked at, not only those that fit, and the time grows as the cube of the length: 250 tokens of cfg3f take
+0.01 s, with insertions and deletions 0.2 s.
 """
 
 from __future__ import annotations

@@ -47,10 +47,7 @@ def _next(t, tokens, offsets, longest, work, chart, out):  # type: ignore[no-unt
     n_max = work.begin.shape[1] - 2
     f = np.empty((depths + 1, n_max + 1, widest))
     f_exp = np.empty((depths + 1, n_max + 1, widest), np.int64)
-    nodes = 0
-    for depth in range(depths):
-        nodes = max(nodes, t.node_start[depth + 1] - t.node_start[depth])
-    through, through_exp = np.empty(nodes), np.empty(nodes, np.int64)
+    through, through_exp = np.empty(len(work.slot)), np.empty(len(work.slot), np.int64)
     for i in range(len(offsets) - 1):
         row = offsets[i] + i
         n = min(offsets[i + 1] - offsets[i], longest)
@@ -90,19 +87,17 @@ def _next(t, tokens, offsets, longest, work, chart, out):  # type: ignore[no-unt
                     out[row + at, t.spelling[k]] += share * t.spelling_share[k]
 
 
-def next_token(
-    grammar: Grammar, tokens: NDArray[np.int32], offsets: NDArray[np.int64], vocabulary: int | None = None
-) -> NDArray[np.float64]:
+def next_token(grammar: Grammar, tokens: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
     """Distribution of what follows every prefix, the empty one and the whole string among them, of n strings.
 
-    String i is tokens[offsets[i]:offsets[i + 1]]. Returns float64 [total + n, V], V being `vocabulary` or one more than
-    the largest token: row offsets[i] + i + k belongs to the first k tokens of string i, column 0 to the sentence's end.
-    Rows sum to 1, or are 0 where no sentence begins so.
+    String i is tokens[offsets[i]:offsets[i + 1]]. Returns float64 [total + n, largest token + 1]: row
+    offsets[i] + i + k belongs to the first k tokens of string i, column 0 to the sentence's end. Rows sum to 1, or
+    are 0 where no sentence begins so.
     """
     tokens, offsets = strings(tokens, offsets)
     longest = grammar.max_length
     n_max = min(longest, int(np.diff(offsets).max(initial=0)))
-    out = np.empty((int(offsets[-1] - offsets[0]) + len(offsets) - 1, vocabulary or grammar.tokens + 1))
+    out = np.empty((len(tokens) + len(offsets) - 1, grammar.tokens + 1))
     t = grammar.tables
     _next(t, tokens, offsets, longest, scratch(t, n_max), np.empty(64 + 16 * n_max, ITEM), out)
     return out
