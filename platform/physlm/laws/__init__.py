@@ -1,0 +1,24 @@
+"""Laws, one file each, and the engine that fits, compares and tests them; numpy alone, no torch."""
+
+import importlib
+import pkgutil
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+from physlm.laws.contract import Anchor, Interval, Law, Parameter, Variable, registry  # noqa: E402
+from physlm.laws.fitting import Comparison, Estimate, Fit, HeldOut, fit  # noqa: E402
+
+__all__ = [
+    "Anchor",
+    "Comparison",
+    "Estimate",
+    "Fit",
+    "HeldOut",
+    "Interval",
+    "Law",
+    "Parameter",
+    "Variable",
+    "fit",
+    "registry",
+]
