@@ -4,7 +4,8 @@ import importlib
 import pkgutil
 
 for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+    if _module.name != "taking":  # which brings torch, and is imported when measures are taken
+        importlib.import_module(f"{__name__}.{_module.name}")
 
 from physlm.measures.contract import Measure, Member, registry  # noqa: E402
 
