@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from physlm.errors import LawDataError
-from physlm.laws.contract import Anchor, Array, Law, Parameter, Variable, register
+from physlm.laws.contract import Anchor, Array, Law, Parameter, Quantity, Variable, register
 
 PART_3_3 = "Part 3.3 (arXiv 2404.05405)"
 
@@ -38,6 +38,12 @@ CAPACITY = Parameter(
         Anchor(2.0, 2.3, f"{PART_3_3}: at least 2, at most 2.3"),
         Anchor(3.6, 3.6, "Morris et al. 2025 (all bits of random data, not knowledge)"),
     ),
+)
+
+# What is published about c(E), at its number of exposures.
+PUBLISHED = (
+    (100, Anchor(1.0, 1.0, f"{PART_3_3}: at least 1 at 100 exposures")),
+    (1000, Anchor(2.0, 2.3, f"{PART_3_3}: 2 at 1,000 exposures, never above 2.3")),
 )
 
 
@@ -164,8 +170,16 @@ class Capacity(_Capacity):
         values = self.per_parameter(parameters, exposures)
         return {f"c({e:.0f})": values[..., i] for i, e in enumerate(exposures)}
 
-    def derived_anchors(self) -> Mapping[str, Sequence[Anchor]]:
-        return {
-            "c(100)": (Anchor(1.0, 1.0, f"{PART_3_3}: at least 1 at 100 exposures"),),
-            "c(1000)": (Anchor(2.0, 2.3, f"{PART_3_3}: 2 at 1,000 exposures, never above 2.3"),),
-        }
+    def derived_meaning(self, name: str) -> str:
+        return f"capacity after {int(name.strip('c()')):,} exposures"
+
+    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+        return [
+            Quantity(
+                f"c({e:.0f})",
+                f"capacity after {e:,.0f} exposures",
+                "bits per parameter",
+                tuple(anchor for at, anchor in PUBLISHED if at == e),
+            )
+            for e in np.unique(data["E"])
+        ]

@@ -52,6 +52,16 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """Something derived from the parameters that people want to know."""
+
+    name: str
+    meaning: str
+    unit: str
+    anchors: tuple[Anchor, ...] = ()
+
+
+@dataclass(frozen=True)
 class Variable:
     """One input of the formula, and where a catalogue table has it: a column, or a measure's value."""
 
@@ -86,9 +96,13 @@ class Law(ABC):
         """Further quantities by name, each [...]; they get intervals like parameters."""
         return {}
 
-    def derived_anchors(self) -> Mapping[str, Sequence[Anchor]]:
-        """What is published about the derived quantities."""
-        return {}
+    def derived_meaning(self, name: str) -> str:
+        """What the derived quantity of this name is, as it follows "the" in a sentence."""
+        return name
+
+    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+        """What `derived` gives, in order of interest: the last one answers the question best."""
+        return ()
 
 
 _REGISTRY: dict[str, type[Law]] = {}

@@ -1,32 +1,35 @@
 """Fit a law, say how sure that is, compare it with its rivals, and test it on what it never saw.
 
-Method. The response's logarithm is fitted by least squares over conditions (geometric means over seeds, weighted by
-their number), from several starts. Intervals are percentiles of a wild cluster bootstrap with conditions as clusters:
-residuals are inflated to what they would be on unseen conditions (r / (1 − leverage), MacKinnon and White 1985) and
-multiplied by Webb's six-point weights (2014). The percentiles' distances from the estimate are then stretched by t/z,
-with as many degrees of freedom as there are conditions beyond parameters. So misfit counts as uncertainty, and few
-conditions give wide intervals; plain percentiles cover too little there. `tests/laws/test_capacity.py` checks the
-coverage by simulation.
+Method. The response's logarithm is fitted by least squares over runs, from several starts. Intervals are percentiles of a
+wild bootstrap with runs as clusters: residuals are inflated to what they would be on unseen runs (r / (1 − leverage),
+MacKinnon and White 1985) and multiplied by Webb's six-point weights (2014). The percentiles' distances from the estimate
+are then stretched by t/z with the degrees of freedom that the runs give the quantity at hand (Bell and McCaffrey 2002): a
+capacity that four runs decide gets the interval of four runs, however many others there are. Plain percentiles cover too
+little. `tests/laws/test_capacity.py` checks the coverage by simulation. Where the form itself misfits, so that seeds of
+one condition err together, intervals are too narrow; `Fit.misfit` beside `Fit.seed_noise` tells.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy import stats
 
 from physlm.errors import LawDataError
 from physlm.laws.contract import Anchor, Array, Interval, Law, registry
 from physlm.laws.least_squares import jacobian, solve
-from physlm.laws.observed import Conditions, conditions
+from physlm.laws.observed import Observed, observed
 
 WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt(1.5)])
 _DRAWS_KEPT = 200  # of the bootstrap, for bands around curves
+_STEP = 1e-6  # of derivatives with respect to logarithms
 _LEVERAGE = 0.9  # more would divide a residual by almost nothing
 
 Verdict = Literal["supported", "refuted", "undecided"]
@@ -83,9 +86,11 @@ class HeldOut:
 class Fit:
     """What a fit has found.
 
-    conditions   number fitted; seeds_noise: relative spread between seeds; misfit: relative residual per condition
-    data         what was fitted and, with `held_out` true, what was not: a column for each variable and the response
-    draws        bootstrap draws of the parameters, for bands
+    runs, conditions   numbers of those fitted
+    seed_noise         relative spread between seeds of a condition
+    misfit             relative deviation of the conditions from the law, beside the noise of their seeds
+    data               what was fitted and, with `held_out` 1, what was not: a column for each variable and the response
+    draws              bootstrap draws of the parameters, for bands
     """
 
     law: str
@@ -97,6 +102,7 @@ class Fit:
     verdict: Verdict
     reason: str
     converged: bool
+    runs: int
     conditions: int
     seed_noise: float
     misfit: float
@@ -121,10 +127,14 @@ class Fit:
     def predict(self, data: Mapping[str, Array]) -> tuple[Array, Array, Array]:
         """The law's curve with its band, without the noise of a single condition: value, low, high, each [n]."""
         law = self.model
-        values = np.array([e.value for e in self.estimates])
-        center = np.log(law.predict(values, data))
+        values = np.log([e.value for e in self.estimates])
+        fitted = _Linear(
+            law, {n: np.array(c)[np.array(self.data["held_out"]) == 0] for n, c in self.data.items()}, values
+        )
+        center = np.log(law.predict(np.exp(values), data))
         deviations = np.log(law.predict(np.array(self.draws), data)) - center
-        below, above = _reach(deviations, self.level, self.conditions - len(values))
+        freedom = fitted.freedom(lambda logs: np.log(law.predict(np.exp(logs), data)))
+        below, above = _reach(deviations, self.level, freedom)
         return np.exp(center), np.exp(center - below), np.exp(center + above)
 
     def summary(self) -> str:
@@ -175,127 +185,182 @@ def fit(
     Raises LawDataError, with one sentence, for a table that can't identify the law.
     """
     form = registry()[law]() if isinstance(law, str) else law
-    grouped = conditions(form, table, hold_out, columns or {})
-    fitted = _Fitted(form, grouped.take(~grouped.held_out), grouped.seeds[~grouped.held_out])
+    table_of_runs = observed(form, table, hold_out, columns or {})
+    fitted = _Fitted(form, table_of_runs.take(~table_of_runs.held_out))
     form.check(fitted.data)
     draws = fitted.bootstrap(resamples, seed)
-
-    def estimate(name: str, meaning: str, unit: str, value: float, logs: Array, anchors: Sequence[Anchor]) -> Estimate:
-        below, above = _reach(logs - np.log(value), level, fitted.freedom)
-        interval = Interval(float(value * np.exp(-below)), float(value * np.exp(above)), level)
-        return Estimate(name, meaning, unit, float(value), interval, anchors=tuple(anchors))
-
-    estimates = []
-    for i, p in enumerate(form.parameters):
-        value = float(np.exp(fitted.values[i]))
-        e = estimate(p.name, p.meaning, p.unit, value, draws[:, i], p.anchors)
-        wide = e.interval.low < p.low or e.interval.high > p.high
-        clipped = Interval(max(e.interval.low, p.low), min(e.interval.high, p.high), level)
-        bound = bool(np.isclose(value, p.low) or np.isclose(value, p.high))
-        estimates.append(Estimate(p.name, p.meaning, p.unit, value, clipped, bound, not wide, tuple(p.anchors)))
-    unit = form.parameters[0].unit
-    now, later = form.derived(np.exp(fitted.values), fitted.data), form.derived(np.exp(draws), fitted.data)
-    published = form.derived_anchors()
-    derived = [
-        estimate(name, f"{form.parameters[0].meaning.split()[0]} at this point", unit, float(now[name]),
-                 np.log(later[name]), published.get(name, ()))
-        for name in now
-    ]  # fmt: skip
-    held_out = _test(form, fitted, draws, grouped, level)
+    held_out = _test(fitted, draws, table_of_runs, level)
     verdict, reason = judge(held_out, level)
+    condition = table_of_runs.condition[~table_of_runs.held_out]
     return Fit(
         law=form.name,
         level=level,
-        estimates=tuple(estimates),
-        derived=tuple(derived),
+        estimates=tuple(_estimates(fitted, draws, level)),
+        derived=tuple(_derived(fitted, draws, level)),
         comparisons=tuple(_compare(f(), fitted) for f in (type(form), *form.rivals)),
         held_out=tuple(held_out),
         verdict=verdict,
         reason=reason,
         converged=fitted.converged,
-        conditions=len(fitted.log_response),
-        seed_noise=grouped.spread,
-        misfit=fitted.misfit,
+        runs=len(condition),
+        conditions=len(np.unique(condition)),
+        seed_noise=table_of_runs.seed_noise,
+        misfit=_misfit(fitted.residual, condition),
         data={
-            **{name: tuple(map(float, values)) for name, values in grouped.data.items()},
-            "seeds": tuple(map(float, grouped.seeds)),
-            "held_out": tuple(map(float, grouped.held_out)),
+            **{name: tuple(map(float, values)) for name, values in table_of_runs.data.items()},
+            "held_out": tuple(map(float, table_of_runs.held_out)),
         },
         draws=tuple(tuple(map(float, row)) for row in np.exp(draws[:_DRAWS_KEPT])),
     )
 
 
-def _reach(deviations: Array, level: float, freedom: int) -> tuple[Array, Array]:
-    """How far the interval goes below and above, from bootstrap deviations [resamples, ...]: two arrays [...]."""
+def _interval(value: float, logs: Array, level: float, freedom: Array) -> Interval:
+    below, above = _reach(logs - np.log(value), level, freedom)
+    return Interval(float(value * np.exp(-below)), float(value * np.exp(above)), level)
+
+
+def _estimates(fitted: _Fitted, draws: Array, level: float) -> Iterator[Estimate]:
+    freedom = fitted.linear.freedom(lambda logs: logs)
+    for i, p in enumerate(fitted.form.parameters):
+        value = float(np.exp(fitted.values[i]))
+        found = _interval(value, draws[:, i], level, freedom[i])
+        yield Estimate(
+            p.name,
+            p.meaning,
+            p.unit,
+            value,
+            Interval(max(found.low, p.low), min(found.high, p.high), level),
+            at_bound=bool(np.isclose(value, p.low) or np.isclose(value, p.high)),
+            identified=p.low < found.low and found.high < p.high,
+            anchors=tuple(p.anchors),
+        )
+
+
+def _derived(fitted: _Fitted, draws: Array, level: float) -> Iterator[Estimate]:
+    form = fitted.form
+    now, later = form.derived(np.exp(fitted.values), fitted.data), form.derived(np.exp(draws), fitted.data)
+    for quantity in form.derived_quantities(fitted.data):
+        name = quantity.name
+
+        def log(logs: Array, name: str = name) -> Array:
+            return np.log(form.derived(np.exp(logs), fitted.data)[name])[..., None]
+
+        value = float(now[name])
+        found = _interval(value, np.log(later[name]), level, fitted.linear.freedom(log)[0])
+        yield Estimate(name, quantity.meaning, quantity.unit, value, found, anchors=tuple(quantity.anchors))
+
+
+def _misfit(residual: Array, condition: NDArray[np.int64]) -> float:
+    """Spread of the conditions' mean residuals beyond what the noise of their seeds gives them."""
+    count = np.bincount(condition)
+    present = count > 0
+    mean = np.bincount(condition, residual)[present] / count[present]
+    within = residual - (np.bincount(condition, residual) / np.maximum(count, 1))[condition]
+    noise = (within**2).sum() / max(1, len(residual) - present.sum())
+    return float(np.sqrt(max(0.0, (mean**2).mean() - noise * (1 / count[present]).mean())))
+
+
+def _reach(deviations: Array, level: float, freedom: Array) -> tuple[Array, Array]:
+    """How far intervals go below and above: bootstrap deviations [resamples, ...], freedom [...] -> two arrays [...]."""
     tail = (1 - level) / 2
     stretch = stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
     low, high = np.quantile(deviations, [tail, 1 - tail], axis=0)
     return np.asarray(np.maximum(-low, 0.0) * stretch), np.asarray(np.maximum(high, 0.0) * stretch)
 
 
-class _Fitted:
-    """Best parameters (as logarithms) of one form on some conditions."""
+class _Linear:
+    """A form linearised at its parameters: what each run does to them."""
 
-    def __init__(self, form: Law, data: Mapping[str, Array], seeds: Array) -> None:
-        self.form, self.data, self.seeds = form, data, seeds
+    def __init__(self, form: Law, data: Mapping[str, Array], values: Array) -> None:
+        def residuals(logs: Array) -> Array:
+            return np.log(form.predict(np.exp(logs), data)) - np.log(data[form.response.name])
+
+        low, high = bounds(form)
+        slope = jacobian(residuals, values[None], residuals(values[None]))[0]
+        slope[:, (values <= low) | (values >= high)] = 0.0  # a parameter at its bound doesn't move
+        self.values = values
+        self.inverse = np.linalg.pinv(slope, rcond=1e-6)  # [k, n]
+        self.remainder = np.eye(len(slope)) - slope @ self.inverse  # residuals of a disturbance, [n, n]
+        self.leverage = np.clip(1 - np.diag(self.remainder), 0.0, _LEVERAGE)  # a run's pull on its own prediction
+
+    def freedom(self, quantity: Callable[[Array], Array]) -> Array:
+        """Degrees of freedom (Bell and McCaffrey 2002) of log quantities: logs [..., k] -> [..., q]; gives [q]."""
+        moved = quantity(self.values + _STEP * np.eye(len(self.values)))  # [k, q]
+        gradient = (moved - quantity(self.values)) / _STEP
+        influence = gradient.T @ self.inverse  # [q, n]
+        found = []
+        for row in influence:
+            spread = (row / (1 - self.leverage))[:, None] * self.remainder
+            square = spread @ spread.T  # has the eigenvalues of the variance estimate's quadratic form
+            trace = np.trace(square)
+            found.append(trace**2 / (square**2).sum() if trace > 0 else 1.0)
+        return np.maximum(1.0, np.array(found))
+
+
+def bounds(form: Law) -> tuple[Array, Array]:
+    """Lowest and highest logarithms of a form's parameters, [k] each."""
+    return np.log([p.low for p in form.parameters]), np.log([p.high for p in form.parameters])
+
+
+class _Fitted:
+    """Best parameters (as logarithms) of one form on some runs."""
+
+    def __init__(self, form: Law, data: Mapping[str, Array]) -> None:
+        self.form, self.data = form, data
         self.log_response = np.log(data[form.response.name])
-        self.weights = np.sqrt(seeds / seeds.mean())
-        self.freedom = len(self.log_response) - len(form.parameters)
-        if self.freedom < 1:
+        freedom = len(self.log_response) - len(form.parameters)
+        if freedom < 1:
             raise LawDataError(
-                f"{len(self.log_response)} conditions can't determine {len(form.parameters)} parameters with an "
-                f"interval; use at least {len(form.parameters) + 1}"
+                f"{len(self.log_response)} runs can't determine {len(form.parameters)} parameters with an interval; "
+                f"use at least {len(form.parameters) + 1}"
             )
-        self.low, self.high = (np.log([getattr(p, side) for p in form.parameters]) for side in ("low", "high"))
+        self.low, self.high = bounds(form)
         starts = np.log(list(itertools.product(*(p.guesses for p in form.parameters))))
         solution = solve(self._residuals(self.log_response), starts, self.low, self.high)
         best = int(np.nanargmin(solution.cost))
         self.values, self.converged = solution.values[best], bool(solution.converged[best])
         self.residual = self._residuals(self.log_response)(self.values[None])[0]
-        self.misfit = float(np.sqrt((self.residual**2).sum() / self.freedom))
+        self.deviation = float(np.sqrt((self.residual**2).sum() / freedom))
 
-    def _residuals(self, log_response: Array) -> Any:
-        """Weighted residuals for log_response [G] or [B, G]."""
-        return lambda values: self.weights * (np.log(self.form.predict(np.exp(values), self.data)) - log_response)
+    @cached_property
+    def linear(self) -> _Linear:
+        """The form linearised at the best parameters."""
+        return _Linear(self.form, self.data, self.values)
 
-    def leverage(self) -> Array:
-        """How much each condition draws the curve to itself, [G]; parameters at a bound don't move."""
-        slope = jacobian(self._residuals(self.log_response), self.values[None], self.residual[None])[0]
-        free = (self.values > self.low) & (self.values < self.high)
-        basis, sizes, _ = np.linalg.svd(slope[:, free], full_matrices=False)
-        kept = basis[:, sizes > 1e-8 * max(sizes.max(initial=0.0), 1e-300)]
-        return np.clip((kept**2).sum(1), 0.0, _LEVERAGE)
+    def _residuals(self, log_response: Array) -> Callable[[Array], Array]:
+        """Residuals for log_response [n] or [B, n]."""
+        return lambda logs: np.log(self.form.predict(np.exp(logs), self.data)) - log_response
 
     def bootstrap(self, resamples: int, seed: int) -> Array:
-        """Wild cluster bootstrap of the parameters' logarithms, [resamples, k]."""
+        """Wild bootstrap of the parameters' logarithms, [resamples, k]."""
         rng = np.random.Generator(np.random.Philox(seed))
         weights = WEBB[rng.integers(0, 6, (resamples, len(self.residual)))]
-        center = self.log_response + self.residual / self.weights
-        moved = center - weights * (self.residual / (1 - self.leverage())) / self.weights
+        moved = self.log_response + self.residual - weights * self.residual / (1 - self.linear.leverage)
         start = np.repeat(self.values[None], resamples, axis=0)
         return solve(self._residuals(moved), start, self.low, self.high).values
 
 
-def _test(form: Law, fitted: _Fitted, draws: Array, grouped: Conditions, level: float) -> list[HeldOut]:
-    if not grouped.held_out.any():
-        return []
-    data = grouped.take(grouped.held_out)
-    center = np.log(form.predict(np.exp(fitted.values), data))
-    seeds = grouped.seeds[grouped.held_out]
-    below, above = _reach(np.log(form.predict(np.exp(draws), data)) - center, level, fitted.freedom)
-    # A new condition deviates from the curve as those that were fitted do.
-    noise = stats.t.ppf(0.5 + level / 2, fitted.freedom) * fitted.misfit * np.sqrt(fitted.seeds.mean() / seeds)
-    below, above = np.hypot(below, noise), np.hypot(above, noise)
-    return [
-        HeldOut(
-            {v.name: float(data[v.name][i]) for v in form.variables},
-            float(data[form.response.name][i]),
-            float(np.exp(center[i])),
-            Interval(float(np.exp(center[i] - below[i])), float(np.exp(center[i] + above[i])), level),
-            int(seeds[i]),
-        )
-        for i in range(len(center))
-    ]
+def _test(fitted: _Fitted, draws: Array, runs: Observed, level: float) -> list[HeldOut]:
+    """Predict each held-out condition, and compare with the geometric mean of its seeds."""
+    form, found = fitted.form, []
+    for condition in np.unique(runs.condition[runs.held_out]):
+        data = runs.take(runs.condition == condition)
+        point = {v.name: data[v.name][:1] for v in form.variables}
+        observed_mean = float(np.exp(np.log(data[form.response.name]).mean()))
+
+        def log(logs: Array, point: Mapping[str, Array] = point) -> Array:
+            return np.log(form.predict(np.exp(logs), point))
+
+        center = log(fitted.values)
+        below, above = _reach(log(draws) - center, level, fitted.linear.freedom(log))
+        # A new condition deviates from the curve as the runs that were fitted do.
+        noise = stats.t.ppf(0.5 + level / 2, len(fitted.residual) - len(fitted.values)) * fitted.deviation
+        low, high = np.exp(center - np.hypot(below, noise)), np.exp(center + np.hypot(above, noise))
+        variables = {name: float(value[0]) for name, value in point.items()}
+        interval = Interval(float(low[0]), float(high[0]), level)
+        seeds = len(data[form.response.name])
+        found.append(HeldOut(variables, observed_mean, float(np.exp(center[0])), interval, seeds))
+    return found
 
 
 def judge(held_out: Sequence[HeldOut], level: float) -> tuple[Verdict, str]:
@@ -319,7 +384,7 @@ def judge(held_out: Sequence[HeldOut], level: float) -> tuple[Verdict, str]:
 def _compare(form: Law, fitted: _Fitted) -> Comparison:
     """Fit a form to the same conditions, and to those without each size in turn."""
     n = len(fitted.log_response)
-    whole = _Fitted(form, fitted.data, fitted.seeds)
+    whole = _Fitted(form, fitted.data)
     k = len(form.parameters) + 1  # with the residual's variance
     likelihood = n * np.log(max(float((whole.residual**2).sum()), 1e-300) / n)
     errors = []
@@ -327,7 +392,7 @@ def _compare(form: Law, fitted: _Fitted) -> Comparison:
     for size in np.unique(sizes):
         rest = sizes != size
         try:
-            part = _Fitted(form, {name: v[rest] for name, v in fitted.data.items()}, fitted.seeds[rest])
+            part = _Fitted(form, {name: v[rest] for name, v in fitted.data.items()})
         except LawDataError:
             continue
         left = {name: v[~rest] for name, v in fitted.data.items()}

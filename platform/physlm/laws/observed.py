@@ -7,33 +7,34 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from physlm.errors import LawDataError
 from physlm.laws.contract import Array, Law, Variable
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """Observations by condition: runs that differ in nothing but the seed are one condition.
+class Observed:
+    """Observations by run.
 
-    data      each variable and the response, [G]; the response is the geometric mean over seeds
-    seeds     runs in each condition, [G]
-    spread    standard deviation of the response's logarithm between seeds, pooled over conditions
-    held_out  bool [G]
+    data        each variable and the response, [n]
+    condition   int [n]: runs that agree in all variables are seeds of one condition
+    seed_noise  standard deviation of the response's logarithm between seeds, pooled over conditions
+    held_out    bool [n]
     """
 
     data: Mapping[str, Array]
-    seeds: Array
-    spread: float
-    held_out: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    condition: NDArray[np.int64]
+    seed_noise: float
+    held_out: NDArray[np.bool_]
 
-    def take(self, where: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Mapping[str, Array]:
-        """The data of some conditions."""
+    def take(self, where: NDArray[np.bool_]) -> Mapping[str, Array]:
+        """The data of some runs."""
         return {name: values[where] for name, values in self.data.items()}
 
 
-def conditions(law: Law, table: pl.DataFrame, hold_out: pl.Expr | None, columns: Mapping[str, str]) -> Conditions:
-    """Pivot, check and group a table. Raises LawDataError with one sentence.
+def observed(law: Law, table: pl.DataFrame, hold_out: pl.Expr | None, columns: Mapping[str, str]) -> Observed:
+    """Pivot and check a table. Raises LawDataError with one sentence.
 
     A catalogue's table is long: one row for each run and measure. Any other table is wide, one row for each run, with
     `columns` naming the column of each variable and of the response.
@@ -41,25 +42,22 @@ def conditions(law: Law, table: pl.DataFrame, hold_out: pl.Expr | None, columns:
     wide = _wide(law, table, hold_out, columns)
     names = [v.name for v in law.variables]
     _check_numbers(law, wide)
-    groups = (
-        wide.with_columns(pl.col(law.response.name).log().alias("log"))
-        .group_by(*names, "held_out")
-        .agg(pl.col("log").mean(), pl.col("log").var().alias("variance"), pl.len().alias("seeds"))
-        .sort(*names)
-    )
-    if (groups["seeds"] == 1).all():
+    wide = wide.sort(*names, law.response.name)
+    groups = wide.group_by(*names, maintain_order=True).agg(pl.col(law.response.name).log().var(), pl.len())
+    if (groups["len"] == 1).all():
         raise LawDataError(
             "there is one run of each condition, so noise can't be told from misfit; use at least 2 seeds"
         )
-    freedom = (groups["seeds"] - 1).to_numpy()
-    variance = groups["variance"].fill_null(0.0).to_numpy()
-    data = {name: groups[name].to_numpy().astype(float) for name in names}
-    data[law.response.name] = np.exp(groups["log"].to_numpy())
-    return Conditions(
+    if wide.filter(wide.is_duplicated()).height:
+        raise LawDataError("two rows agree in every variable and in the response; give each run once")
+    freedom = (groups["len"] - 1).to_numpy()
+    variance = groups[law.response.name].fill_null(0.0).to_numpy()
+    data = {name: wide[name].to_numpy().astype(float) for name in (*names, law.response.name)}
+    return Observed(
         data,
-        groups["seeds"].to_numpy().astype(float),
+        np.repeat(np.arange(groups.height), groups["len"].to_numpy()),
         float(np.sqrt((freedom * variance).sum() / freedom.sum())),
-        groups["held_out"].to_numpy(),
+        wide["held_out"].to_numpy(),
     )
 
 
