@@ -157,7 +157,7 @@ class Capacity(_Capacity):
                 "such as 100, 300 and 1000"
             )
         filled = data[self.response.name] / data["B"]
-        if (filled > 1.02).any():
+        if (filled > 1.2).any():  # a little more than all may be noise
             raise LawDataError(
                 f"{filled.max():.2f} times the world's information was learned in one run; check that both are in bits"
             )

@@ -1,12 +1,12 @@
 """Fit a law, say how sure that is, compare it with its rivals, and test it on what it never saw.
 
-Method. The response's logarithm is fitted by least squares over runs, from several starts. Intervals are percentiles of a
-wild bootstrap with runs as clusters: residuals are inflated to what they would be on unseen runs (r / (1 − leverage),
-MacKinnon and White 1985) and multiplied by Webb's six-point weights (2014). The percentiles' distances from the estimate
-are then stretched by t/z with the degrees of freedom that the runs give the quantity at hand (Bell and McCaffrey 2002): a
-capacity that four runs decide gets the interval of four runs, however many others there are. Plain percentiles cover too
-little. `tests/laws/test_capacity.py` checks the coverage by simulation. Where the form itself misfits, so that seeds of
-one condition err together, intervals are too narrow; `Fit.misfit` beside `Fit.seed_noise` tells.
+Method. The response's logarithm is fitted by least squares over runs, from several starts. Intervals are percentiles of
+a wild bootstrap with runs as clusters: residuals are inflated to what they would be on unseen runs (r / (1 − leverage),
+MacKinnon and White 1985) and multiplied by Webb's six-point weights (2014). The percentiles' distances from the
+estimate are then stretched by t/z with the degrees of freedom that the runs give the quantity at hand (Bell and
+McCaffrey 2002): a capacity that four runs decide gets the interval of four runs, however many others there are. Plain
+percentiles cover too little. `tests/laws/test_capacity.py` checks the coverage by simulation. Where the form itself
+misfits, so that seeds of one condition err together, intervals are too narrow; `Fit.misfit` tells.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ def _misfit(residual: Array, condition: NDArray[np.int64]) -> float:
 
 
 def _reach(deviations: Array, level: float, freedom: Array) -> tuple[Array, Array]:
-    """How far intervals go below and above: bootstrap deviations [resamples, ...], freedom [...] -> two arrays [...]."""
+    """How far intervals go below and above, from bootstrap deviations [resamples, ...] and their freedom [...]."""
     tail = (1 - level) / 2
     stretch = stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
     low, high = np.quantile(deviations, [tail, 1 - tail], axis=0)
@@ -273,7 +273,7 @@ class _Linear:
 
     def __init__(self, form: Law, data: Mapping[str, Array], values: Array) -> None:
         def residuals(logs: Array) -> Array:
-            return np.log(form.predict(np.exp(logs), data)) - np.log(data[form.response.name])
+            return np.asarray(np.log(form.predict(np.exp(logs), data)) - np.log(data[form.response.name]))
 
         low, high = bounds(form)
         slope = jacobian(residuals, values[None], residuals(values[None]))[0]
@@ -294,7 +294,7 @@ class _Linear:
             square = spread @ spread.T  # has the eigenvalues of the variance estimate's quadratic form
             trace = np.trace(square)
             found.append(trace**2 / (square**2).sum() if trace > 0 else 1.0)
-        return np.maximum(1.0, np.array(found))
+        return np.asarray(np.maximum(1.0, np.array(found)))
 
 
 def bounds(form: Law) -> tuple[Array, Array]:
