@@ -1,0 +1,20 @@
+"""The component `train`."""
+
+from kfp import dsl
+
+from physlm_components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train(store: str, experiment_key: str) -> None:
+    """Train the experiment's runs that aren't complete in the store, in one process for each core.
+
+    Args:
+        store: Address of the store, s3://bucket/prefix.
+        experiment_key: Key of the experiment in the store, as `plan` gives it.
+    """
+    from physlm import steps
+    from physlm_components.running import opened
+
+    with opened(store, experiment_key) as (objects, experiment, listen):
+        steps.train(objects, experiment, listen)
