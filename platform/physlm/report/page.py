@@ -1,0 +1,206 @@
+"""The page of an experiment: one HTML file with everything in it, for people and for print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import physlm
+from physlm.experiment import Experiment
+from physlm.report import style, svg, tables, wording
+from physlm.report.conditions import Condition, conditions
+from physlm.report.evidence import Evidence, gather
+from physlm.report.figures import Drawing, learning_curves, measures
+from physlm.report.law_section import answer, law_section, warnings
+from physlm.store import Store
+
+MOST_RUN_IDS = 200
+
+
+def write(store: Store, experiment: Experiment) -> str:
+    """Write the experiment's figures and then its page; returns the page's key.
+
+    The same stored results give the same bytes. Raises MissingObject when nothing has been collected yet.
+    """
+    evidence = gather(store, experiment)
+    with style.applied():
+        html, files = _compose(evidence)
+    for name, data in files.items():
+        store.put(f"{experiment.key}/figures/{name}", data)
+    key = f"{experiment.key}/report.html"
+    store.put(key, html.encode())
+    return key
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A figure as part of the page."""
+
+    title: str
+    finding: str
+    caption: str
+    svg: Markup
+
+
+class _Figures:
+    """Turns drawings into parts of the page, and keeps their files."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def show(self, drawing: Drawing) -> _Shown:
+        data = style.save(drawing.figure, "svg")
+        self.files[f"{drawing.name}.svg"] = data
+        self.files[f"{drawing.name}.png"] = style.save(drawing.figure, "png")
+        inlined = svg.inline(data, drawing.name.replace("_", "-"), drawing.title, drawing.finding)
+        return _Shown(drawing.title, drawing.finding, drawing.caption, Markup(inlined))
+
+
+def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
+    experiment = evidence.experiment
+    figures = _Figures()
+    grid = conditions(evidence)
+    responses = [fit.model.response.measure for fit in evidence.fits.values()]
+    leading = measures.leading(evidence.measured, [name for name in responses if name])
+    curves = learning_curves.draw(evidence, grid)
+    measured = measures.draw(leading, grid)
+    sections = [law_section(fit, experiment) for fit in evidence.fits.values()]
+    answers = [answer(fit, experiment) for fit in evidence.fits.values()]
+    html = _template().render(
+        version=physlm.__version__,
+        light=Markup(svg.css_variables(dark=False)),
+        dark=Markup(svg.css_variables(dark=True)),
+        css=Markup(_beside("page.css").read_text(encoding="utf-8")),
+        name=experiment.name,
+        experiment_id=experiment.experiment_id,
+        question=experiment.file.question,
+        key=experiment.key,
+        source=experiment.source,
+        answers=answers or [_without_law(evidence, grid, leading)],
+        key_figures=_key_figures(evidence, grid),
+        laws=sections,
+        show=figures.show,
+        curves=curves,
+        measures=measured,
+        runs=tables.runs(evidence, grid, leading),
+        runs_text=_runs_text(evidence, grid),
+        runs_more="All observations, with learning curves and every measure:",
+        observations_key=f"{experiment.key}/observations.parquet",
+        cost=tables.cost(evidence),
+        cost_text=_cost_text(evidence),
+        notes=_notes(evidence),
+        identities=_identities(evidence),
+        run_ids=[run.run_id for run in experiment.runs[:MOST_RUN_IDS]],
+        run_ids_text=f"Identities of the {wording.count(len(experiment.runs), 'run')}",
+        run_ids_more=_more_run_ids(experiment),
+    )
+    return html, figures.files
+
+
+@lru_cache(maxsize=1)
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(_beside("")), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("page.html")
+
+
+def _beside(name: str) -> Path:
+    return Path(__file__).parent / name
+
+
+def _without_law(evidence: Evidence, grid: Sequence[Condition], leading: Mapping[str, str]) -> str:
+    """One sentence where no law speaks: what was measured, and its range."""
+    done = wording.count(sum(evidence.status(run) == "trained" for run in evidence.experiment.runs), "trained run")
+    for name, unit in leading.items():
+        values = [c.measured[name].mean for c in grid if name in c.measured]
+        scale = "" if unit == "1" else f" {unit}"
+        low, high = wording.number(min(values)), wording.number(max(values))
+        over = f"Over {wording.count(len(values), 'condition')}"
+        return f"{over}, {name.replace('_', ' ')} ranges from {low} to {high}{scale} ({done})."
+    return f"Nothing has been measured yet ({done})."
+
+
+def _key_figures(evidence: Evidence, grid: Sequence[Condition]) -> list[tuple[str, str, str]]:
+    tokens, flops, seconds = tables.total_cost(evidence)
+    headlines = []
+    for fit in evidence.fits.values():
+        best, error = fit.headline, fit.heldout_error_ratio
+        value, reach = wording.between(best.value, best.interval.low, best.interval.high)
+        unit = "" if best.unit == "1" else best.unit
+        headlines.append((wording.capitalized(best.meaning), value, f"{unit} ({reach})".strip()))
+        if error is not None:
+            note = f"of the law {fit.law} on {wording.count(len(fit.held_out), 'condition')}"
+            headlines.append(("Held-out error", wording.percent(error), note))
+    return [
+        *headlines,
+        ("Runs", f"{len(evidence.markers):,}", f"{wording.count(len(grid), 'condition')}"),
+        ("Training", wording.duration(seconds), f"{wording.amount(tokens)} tokens, {wording.number(flops)} FLOPs"),
+    ]
+
+
+def _runs_text(evidence: Evidence, grid: Sequence[Condition]) -> str:
+    experiment = evidence.experiment
+    seeds = len(experiment.file.seeds)
+    states = [evidence.status(run) for run in experiment.runs]
+    counts = [f"{states.count(s):,} {s}" for s in ("trained", "diverged", "missing") if s in states]
+    text = f"{wording.count(len(grid), 'condition')}, each with {wording.count(seeds, 'seed')}: "
+    text += f"{wording.several(counts)}."
+    held_out = sum(map(experiment.held_out, experiment.runs))
+    if held_out:
+        text += f" {wording.count(held_out, 'run')} held out: no law has seen them."
+    return text
+
+
+def _cost_text(evidence: Evidence) -> str:
+    tokens, flops, seconds = tables.total_cost(evidence)
+    return (
+        f"{wording.count(len(evidence.markers), 'run')} took {wording.amount(tokens)} tokens and "
+        f"{wording.number(flops)} FLOPs of training. These don't depend on the machine; the time does: "
+        f"{wording.duration(seconds)} of training steps, summed over runs; runs that trained together share theirs."
+    )
+
+
+def _notes(evidence: Evidence) -> list[str]:
+    experiment = evidence.experiment
+    notes = []
+    for state, meaning in (
+        ("diverged", "diverged: their loss became infinite or no number. They count in no measure and no law"),
+        ("missing", "not trained yet. The page shows what is there"),
+    ):
+        ids = [run.run_id for run in experiment.runs if evidence.status(run) == state]
+        if ids:
+            notes.append(f"{wording.count(len(ids), 'run')} {meaning}: {wording.several(ids)}.")
+    if absent := [law for law in experiment.file.laws if law not in evidence.fits]:
+        notes.append(f"Not fitted yet: {wording.several(absent)}.")
+    for fit in evidence.fits.values():
+        notes += warnings(fit)
+    if len(evidence.makers) > 1:
+        notes.append("The runs were trained by more than one set of software versions; they are listed below.")
+    return notes
+
+
+def _identities(evidence: Evidence) -> list[tuple[str, str]]:
+    experiment = evidence.experiment
+    return [
+        ("experiment", experiment.experiment_id),
+        *((f"world {world}", _card_text(card)) for world, card in list(evidence.cards.items())[:12]),
+        *(("trained with", ", ".join(f"{name} {v}" for name, v in maker.items())) for maker in evidence.makers[:12]),
+        ("page made with", f"physlm {physlm.__version__}"),
+        ("stored under", experiment.key),
+    ]
+
+
+def _card_text(card: Mapping[str, Any]) -> str:
+    return f"{card['task']['type']}, version {card['version']}, SHA-256 of the facts {card['sha256']}"
+
+
+def _more_run_ids(experiment: Experiment) -> str:
+    left = len(experiment.runs) - MOST_RUN_IDS
+    return f"and {left:,} more in {experiment.key}/plan.json" if left > 0 else ""
