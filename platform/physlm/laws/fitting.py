@@ -30,6 +30,8 @@ from physlm.laws.observed import Observed, observed
 WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt(1.5)])
 _DRAWS_KEPT = 200  # of the bootstrap, for bands around curves
 _STEP = 1e-6  # of derivatives with respect to logarithms
+_VACUOUS = 10.0  # a prediction that is right within an order of magnitude tests nothing
+_STRONG = 10.0  # a difference in BIC that is very strong evidence (Kass and Raftery 1995)
 _LEVERAGE = 0.9  # more would divide a residual by almost nothing
 
 Verdict = Literal["supported", "refuted", "undecided"]
@@ -190,14 +192,15 @@ def fit(
     form.check(fitted.data)
     draws = fitted.bootstrap(resamples, seed)
     held_out = _test(fitted, draws, table_of_runs, level)
-    verdict, reason = judge(held_out, level)
+    comparisons = tuple(_compare(f(), fitted) for f in (type(form), *form.rivals))
+    verdict, reason = judge(held_out, comparisons, level)
     condition = table_of_runs.condition[~table_of_runs.held_out]
     return Fit(
         law=form.name,
         level=level,
         estimates=tuple(_estimates(fitted, draws, level)),
         derived=tuple(_derived(fitted, draws, level)),
-        comparisons=tuple(_compare(f(), fitted) for f in (type(form), *form.rivals)),
+        comparisons=comparisons,
         held_out=tuple(held_out),
         verdict=verdict,
         reason=reason,
@@ -363,8 +366,11 @@ def _test(fitted: _Fitted, draws: Array, runs: Observed, level: float) -> list[H
     return found
 
 
-def judge(held_out: Sequence[HeldOut], level: float) -> tuple[Verdict, str]:
-    """A law's verdict from its held-out conditions, with the reason."""
+def judge(held_out: Sequence[HeldOut], comparisons: Sequence[Comparison], level: float) -> tuple[Verdict, str]:
+    """A law's verdict with the reason: from its held-out conditions, and from rivals that do clearly better.
+
+    comparisons: the law's own first.
+    """
     if not held_out:
         return "undecided", "nothing was held out to test it on"
     outside = sum(not h.inside for h in held_out)
@@ -376,9 +382,24 @@ def judge(held_out: Sequence[HeldOut], level: float) -> tuple[Verdict, str]:
     if outside:
         return "undecided", f"{share}: one miss may be chance"
     widest = max(h.interval.high / h.interval.low for h in held_out)
-    if widest > 4:
-        return "undecided", f"{share}, but an interval spans a factor of {widest:.1f}: too wide to test anything"
+    if widest > _VACUOUS:
+        return "undecided", f"{share}, but an interval spans a factor of {widest:.0f}: too wide to test anything"
+    own, *rivals = comparisons
+    better = [r for r in rivals if own.bic - r.bic > _STRONG and _beats(r, own)]
+    if better:
+        best = min(better, key=lambda r: r.bic)
+        return "undecided", (
+            f"{share}, but a rival form, {best.form}, fits better and errs by {best.left_out_error:.0%} on a size "
+            f"left out, against {own.left_out_error:.0%}"
+        )
     return "supported", share
+
+
+def _beats(rival: Comparison, own: Comparison) -> bool:
+    """Whether the rival predicts sizes left out better."""
+    if rival.left_out_error is None or own.left_out_error is None:
+        return False
+    return rival.left_out_error < own.left_out_error
 
 
 def _compare(form: Law, fitted: _Fitted) -> Comparison:
