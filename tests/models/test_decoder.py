@@ -93,5 +93,9 @@ def test_short_windows_attend_as_long_ones_do() -> None:
     from physlm.models.parts.attention import attend
 
     torch.manual_seed(0)
-    q, k, v = torch.randn(3, 5, 2, 12, 8)
-    torch.testing.assert_close(attend(q, k, v), scaled_dot_product_attention(q, k, v, is_causal=True))
+    q, k, v = torch.randn(3, 5, 2, 12, 8, requires_grad=True)
+    ours, theirs = attend(q, k, v), scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(ours, theirs)
+    weight = torch.randn_like(ours)
+    for a, b in zip(*(torch.autograd.grad((y * weight).sum(), (q, k, v)) for y in (ours, theirs)), strict=True):
+        torch.testing.assert_close(a, b)
