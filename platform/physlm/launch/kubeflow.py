@@ -27,6 +27,7 @@ from kfp_server_api import ApiException
 from urllib3.exceptions import HTTPError
 
 from physlm.errors import PhyslmError, UserError
+from physlm.store.files import reason
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 """States that a run doesn't leave."""
@@ -58,10 +59,11 @@ class Kubeflow:
                 "such as http://localhost:8888"
             )
         self.host = host.rstrip("/")
+        self._called = f"the Kubeflow Pipelines server at {self.host}"
         token = _token()
         many_users = self._ask_health(token)
         if many_users and not namespace:
-            raise UserError(f"the Kubeflow Pipelines at {self.host} serve many users; say which --namespace to run in")
+            raise UserError(f"{self._called} has many users; say which --namespace to run in")
         self._namespace = namespace if many_users else None
         with self._explained("connect"):
             self._client = kfp.Client(
@@ -128,8 +130,7 @@ class Kubeflow:
             answer = httpx.get(f"{self.host}/apis/v2beta1/healthz", headers=headers, timeout=10)
         except httpx.HTTPError as error:
             raise PhyslmError(
-                f"Kubeflow Pipelines can't be reached at {self.host} ({_lower(str(error) or type(error).__name__)}); "
-                "is kubectl port-forward running?"
+                f"{self._called} can't be reached ({_cause(error)}); is kubectl port-forward running?"
             ) from None
         if answer.is_redirect or answer.status_code in (401, 403):
             raise self._no_rights()
@@ -137,14 +138,14 @@ class Kubeflow:
             return bool(answer.raise_for_status().json().get("multi_user"))
         except (httpx.HTTPStatusError, ValueError, AttributeError):
             raise PhyslmError(
-                f"what answers at {self.host} is not the API of Kubeflow Pipelines 2 (status {answer.status_code}); "
-                "that is the service ml-pipeline, usually on port 8888"
+                f"what answers at {self.host} is not the API of Kubeflow Pipelines 2 (status {answer.status_code}), "
+                "which is the service ml-pipeline, usually on port 8888"
             ) from None
 
     def _no_rights(self) -> UserError:
         return UserError(
-            f"Kubeflow Pipelines at {self.host} refuse the request for want of rights; set PHYSLM_KFP_TOKEN to a token "
-            "that may run pipelines there, and check the namespace"
+            f"{self._called} refuses the request for want of rights; set PHYSLM_KFP_TOKEN to a token that may run "
+            "pipelines there, and check the namespace"
         )
 
     @contextmanager
@@ -158,9 +159,11 @@ class Kubeflow:
         except ApiException as error:
             if error.status in (401, 403):
                 raise self._no_rights() from None
-            raise PhyslmError(f"can't {doing}: Kubeflow Pipelines at {self.host} answered: {_message(error)}") from None
-        except (HTTPError, ValueError) as error:
-            raise PhyslmError(f"can't {doing}: Kubeflow Pipelines at {self.host} failed: {error}") from None
+            raise PhyslmError(f"can't {doing}: {self._called} answered: {_message(error)}") from None
+        except HTTPError as error:
+            raise PhyslmError(f"can't {doing}: {self._called} doesn't answer ({_cause(error)})") from None
+        except ValueError as error:
+            raise PhyslmError(f"can't {doing}: {error}") from None
         finally:
             logging.root.handlers[:] = handlers  # the client's first message adds one
 
@@ -186,5 +189,9 @@ def _message(error: ApiException) -> str:
     return " ".join(text.split())[:400]
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _cause(error: BaseException) -> str:
+    """What is at the bottom of a failed request, in a few words."""
+    for below in (getattr(error, "reason", None), error.__cause__, error.__context__, *error.args[-1:]):
+        if isinstance(below, BaseException):
+            return _cause(below)
+    return reason(error) if isinstance(error, OSError) else str(error)

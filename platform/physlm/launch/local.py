@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from physlm.errors import Interrupted, PhyslmError
@@ -19,9 +20,13 @@ from physlm.errors import Interrupted, PhyslmError
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """CPU cores that this process may use: those it may run on, or fewer where its container has a smaller quota."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no cgroup, or "max" for no quota
+        microseconds, period = map(int, quota.read_text().split())
+        usable = min(usable, max(1, microseconds // period))
+    return usable
 
 
 @dataclass
