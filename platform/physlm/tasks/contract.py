@@ -94,7 +94,9 @@ class Axis:
     knob: str
     kind: Literal["amount", "type", "difficulty", "format"]
     meaning: str
-    harder: tuple[Any, Any] | None = None  # two values of the knob, the second one longer or with more operations
+    # Two values of the knob, all else as by default: with the second, instances are longer or answers take more steps
+    # (the count `operations` of the verdict on a right answer).
+    harder: tuple[Any, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class Task(ABC, Generic[ConfigT]):
 
     config_type: ClassVar[type[TaskConfig]]
     version: ClassVar[int] = 1  # raise it when the data of an unchanged config changes: runs are keyed by it
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # published settings by name: overrides of the config
+    # Settings by name, as overrides of the config: the published ones, and `tiny`, learnt on a CPU within minutes.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
@@ -166,6 +169,18 @@ class Task(ABC, Generic[ConfigT]):
     def floor(self) -> float | None:
         """Entropy of one fresh instance in nats: no model's loss, summed over an instance, can be lower on average."""
         return None
+
+    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
+        """-ln P of each instance's trained tokens given those before them, by the language itself, float64 [n] in nats.
+
+        Its mean is the floor. None where it can't be told exactly.
+        """
+        return None
+
+    @property
+    def evaluations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Published conditions of evaluation by name: overrides of the config that leave the vocabulary as it is."""
+        return {}
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """The tokens of instance i up to where a model must answer, int32 [m]."""
