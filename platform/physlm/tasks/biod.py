@@ -5,10 +5,10 @@ uniformly from that attribute's diversity set of D distinct strings of L symbols
 and gives the attributes in an order drawn anew at each exposure:
 
     config   people=2 attributes=2 chunks=1 diversity=8 chunk_length=2 vocabulary=16 name_length=3
-    text     <s> s4 s11 s2 ID1 s7 s7 ID0 s15 s3        "X's ID 1 is v₁. Its ID 0 is v₀."
-    loss      1   1  1   1  1   1  1  1   1   1        every token but the window's first is predicted
-    part      0   1  1   1  2   3  3  2   3   3        0 separator, 1 name, 2 key, 3 value
-    chunk    -1  -1 -1  -1 -1   0  0 -1   0   0        which chunk of the value
+    text     <s> s6 s8 s8 ID1 s5 s15 ID0 s5 s12    "X's ID 1 is v₁. Its ID 0 is v₀."
+    loss       1  1  1  1   1  1   1   1  1   1    every token but the window's first is predicted
+    part       0  1  1  1   2  3   3   2  3   3    0 separator, 1 name, 2 key, 3 value
+    chunk     -1 -1 -1 -1  -1  0   0  -1  0   0    which chunk of the value
 
 The text's fixed words carry no knowledge and are left out; names are strings of `name_length` symbols, so there are
 N₀ = T^name_length of them (the paper has N₀ = 400·400·1000 full names).
@@ -222,7 +222,8 @@ class Biod(Task[BiodConfig]):
         tokens = np.empty((n, self.max_length), np.int32)
         tokens[:, 0] = self.separator
         tokens[:, 1 : 1 + c.name_length] = 1 + self._names[person]
-        tokens[:, 1 + c.name_length :] = self._sentences[person[:, None], order].reshape(n, -1)
+        sentences = self._sentences[person[:, None], order]
+        tokens[:, 1 + c.name_length :] = sentences.reshape(n, c.attributes * (1 + c.value_length))
         labels = {name: np.tile(row, n) for name, row in self._label_rows.items()}
         labels["person"] = np.repeat(person.astype(np.int32), self.max_length)
         return Instances(

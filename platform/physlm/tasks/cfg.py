@@ -130,7 +130,7 @@ def build_grammar(config: CfgConfig) -> Grammar:
 
 def _presets() -> dict[str, dict[str, Any]]:
     """Each published grammar under its name; random grammars of the same make under NAME-family."""
-    presets: dict[str, dict[str, Any]] = {}
+    presets: dict[str, dict[str, Any]] = {"tiny": {}}
     for name, family in grammars.families().items():
         presets[name] = {"grammar": name}
         presets[f"{name}-family"] = {knob: family[knob] for knob in _GENERATOR}
