@@ -1,0 +1,126 @@
+"""What tasks that ask for an answer share: the arrays their generators fill, prompts as truths, exact comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from physlm.tasks.contract import Instances, Verdict
+
+
+class Sheet(NamedTuple):
+    """Arrays that a compiled generator fills from the left, instance by instance, with `put`.
+
+    tokens   int32 [n · longest]      loss   bool [n · longest]      labels   int32 [names, n · longest]
+    offsets  int64 [n + 1]: where instances begin and end
+    cuts     int64 [n]: where the answer that is asked for begins
+    """
+
+    tokens: NDArray[np.int32]
+    loss: NDArray[np.bool_]
+    labels: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    cuts: NDArray[np.int64]
+
+
+def fill(count: int, longest: int, names: Sequence[str], write: Callable[[Sheet], None]) -> Instances:
+    """The instances that `write` puts on a sheet of `count` instances of at most `longest` tokens.
+
+    names: the labels, in the order of the sheet's rows. An instance's truth is its prompt.
+    """
+    room = count * longest  # memory that is never written to is never taken, so the bound may be loose
+    sheet = Sheet(
+        np.empty(room, np.int32),
+        np.empty(room, np.bool_),
+        np.empty((len(names), room), np.int32),
+        np.zeros(count + 1, np.int64),
+        np.empty(count, np.int64),
+    )
+    write(sheet)
+    total = sheet.offsets[-1]
+    tokens = sheet.tokens[:total]
+    return Instances(
+        tokens=tokens,
+        offsets=sheet.offsets,
+        loss=sheet.loss[:total],
+        labels={name: row[:total] for name, row in zip(names, sheet.labels, strict=True)},
+        truth=Prompts(tokens, sheet.offsets[:-1], sheet.cuts),
+    )
+
+
+def per_instance(instances: Instances, numbers: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums over each instance's tokens of one number for each token, float64 [n]."""
+    owner = np.repeat(np.arange(len(instances)), instances.lengths)
+    return np.bincount(owner, numbers, len(instances)).astype(np.float64, copy=False)
+
+
+@njit(cache=True)
+def put(sheet, at, token, trained):  # type: ignore[no-untyped-def]
+    """Write one token without labels. Returns the next place."""
+    sheet.tokens[at] = token
+    sheet.loss[at] = trained
+    for row in range(sheet.labels.shape[0]):
+        sheet.labels[row, at] = -1
+    return at + 1
+
+
+@dataclass(frozen=True)
+class Prompts(Sequence[NDArray[np.int32]]):
+    """The prompts of instances: entry i is tokens[starts[i]:cuts[i]].
+
+    A prompt is all that is needed to check an answer, so it is the truth of tasks whose answers follow from it.
+    """
+
+    tokens: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    cuts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, i: int) -> NDArray[np.int32]: ...
+    @overload
+    def __getitem__(self, i: slice) -> Prompts: ...
+    def __getitem__(self, i: int | slice) -> NDArray[np.int32] | Prompts:
+        if isinstance(i, slice):
+            return Prompts(self.tokens, self.starts[i], self.cuts[i])
+        return self.tokens[self.starts[i] : self.cuts[i]]
+
+
+def readable(completion: NDArray[np.int32]) -> NDArray[np.int64]:
+    """A completion as a row of integers, int64 [m]; empty for what is no row of integers at all."""
+    tokens = np.asarray(completion)
+    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+        return np.empty(0, np.int64)
+    if tokens.dtype == np.uint64:  # numbers that int64 lacks are no tokens
+        tokens = np.minimum(tokens, np.uint64(np.iinfo(np.int64).max))
+    return tokens.astype(np.int64)
+
+
+def compare(
+    expected: Sequence[int] | NDArray[np.int32], completion: NDArray[np.int32], operations: int, words: Sequence[str]
+) -> Verdict:
+    """Right if the completion is exactly the expected tokens, no more and no fewer.
+
+    operations: how many steps lead to the answer; words: the vocabulary, for the reason. Counts: `operations`, and
+    `tokens_right`, how many tokens stand as expected.
+    """
+    right = np.asarray(expected, np.int64)
+    given = readable(completion)
+    shared = min(len(right), len(given))
+    same = given[:shared] == right[:shared]
+    counts = {"operations": float(operations), "tokens_right": float(same.sum())}
+    if len(given) == len(right) and same.all():
+        return Verdict(True, counts=counts)
+    if same.all():
+        return Verdict(False, f"the answer has {len(right)} tokens, the completion {len(given)}", counts)
+    first = int(np.argmin(same))
+    token = int(given[first])
+    shown = words[token] if 0 <= token < len(words) else f"{token}, which is no token"
+    return Verdict(False, f"token {first + 1} of the answer is {words[right[first]]}, not {shown}", counts)
