@@ -12,17 +12,24 @@ __all__ = ["Store", "open_store"]
 
 
 def open_store(address: str | Path) -> Store:
-    """The store at an address: a folder's path, or file:///its/path.
+    """The store at an address: a folder's path, file:///its/path or s3://bucket/prefix.
 
-    Nothing is read or written yet. Raises StoreConfigError if the address can't be one.
+    Nothing is read or written yet. Raises StoreConfigError if the address can't be one, or if it is S3's and the
+    environment (see `physlm.store.s3`) doesn't say where and as whom.
     """
-    if isinstance(address, Path) or "://" not in address:
-        if not str(address):
-            raise StoreConfigError("the store's address is empty; give a folder's path or s3://bucket/prefix")
+    scheme, separator, rest = str(address).partition("://")
+    if isinstance(address, Path) or (address and not separator):
         return LocalStore(address)
-    scheme, _, rest = address.partition("://")
     if scheme == "file" and rest.startswith("/"):
         return LocalStore(rest)
+    if scheme == "s3":
+        try:
+            from physlm.store.s3 import S3Store
+        except ModuleNotFoundError as error:
+            raise StoreConfigError(
+                f"an s3:// store needs {error.name}; install it with: pip install 'physlm[s3]'"
+            ) from None
+        return S3Store(str(address))
     raise StoreConfigError(
-        f"the store's address {address} is not a folder's path, file:///a/path or s3://bucket/prefix"
+        f"the store's address must be a folder's path, file:///a/path or s3://bucket/prefix, not {scheme}{separator}..."
     )

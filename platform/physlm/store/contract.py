@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from physlm.errors import StoreError
+from physlm.store.files import reason, replacing
 
 
 class Store(ABC):
     """Objects under slash-separated keys, e.g. `runs/3f2a.../run.json`.
 
     A put is atomic: readers see the old object or the new one, also after kill -9. Every object carries the
-    SHA-256 of its content; a get whose bytes don't match raises `CorruptObject` naming the key. No key is at once an
-    object and a folder of others (`a` and `a/b`). Every method raises StoreError for a key that can't be one, and
-    when the store fails; StoreConfigError when its address or credentials are refused.
+    SHA-256 of its content; a get whose bytes don't match raises `CorruptObject` naming the key. A key that is the
+    folder of another (`a` beside `a/b`) may be refused. Every method raises StoreError for a key that can't be one
+    and when the store fails, and StoreConfigError when its address or credentials are refused.
 
     A store may be shared by threads. `open_store(store.url)` opens the same one in another process.
     """
@@ -25,27 +27,8 @@ class Store(ABC):
     url: str  # address as the user wrote it, without secrets
 
     @abstractmethod
-    def put(self, key: str, data: bytes) -> None:
-        """Write or replace an object. Raises StoreError when it can't be written."""
-
-    @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
         """Write an object unless the key is taken; of any number of simultaneous callers exactly one gets True."""
-
-    @abstractmethod
-    def get(self, key: str) -> bytes:
-        """Read an object. Raises MissingObject or CorruptObject, naming the key."""
-
-    @abstractmethod
-    def put_file(self, key: str, path: Path) -> None:
-        """Write or replace an object from a file, in parts with bounded memory; a part that fails is sent again."""
-
-    @abstractmethod
-    def get_file(self, key: str, path: Path) -> None:
-        """Read an object into a file, with bounded memory; the file appears whole and checked, or not at all.
-
-        Folders on the way to the file are made. Raises MissingObject or CorruptObject, naming the key.
-        """
 
     @abstractmethod
     def exists(self, key: str) -> bool:
@@ -58,6 +41,44 @@ class Store(ABC):
     @abstractmethod
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""
+
+    @abstractmethod
+    def _read(self, key: str, sink: BinaryIO) -> None:
+        """Write the object to the sink, which can seek, with bounded memory; check it at the end."""
+
+    @abstractmethod
+    def _write(self, key: str, source: BinaryIO) -> None:
+        """Write or replace the object with the whole source, which can seek, with bounded memory."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write or replace an object. Raises StoreError when it can't be written."""
+        self._write(key, io.BytesIO(data))
+
+    def get(self, key: str) -> bytes:
+        """Read an object. Raises MissingObject or CorruptObject, naming the key."""
+        sink = io.BytesIO()
+        self._read(key, sink)
+        return sink.getvalue()
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write or replace an object from a file, in parts with bounded memory; a part that fails is sent again."""
+        try:
+            source = path.open("rb")
+        except OSError as error:
+            raise StoreError(f"can't read {path} to store it as {key}: {reason(error)}") from None
+        with source:
+            self._write(key, source)
+
+    def get_file(self, key: str, path: Path) -> None:
+        """Read an object into a file, with bounded memory; the file appears whole and checked, or not at all.
+
+        Folders on the way to the file are made. Raises MissingObject or CorruptObject, naming the key.
+        """
+        try:
+            with replacing(path) as file:
+                self._read(key, file)
+        except OSError as error:
+            raise StoreError(f"can't write {key} to {path}: {reason(error)}") from None
 
     def put_json(self, key: str, value: Any) -> None:
         """Write a JSON value in canonical form: equal values give equal bytes. ValueError for NaN or infinity."""

@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what stops them in words."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -13,10 +14,16 @@ from typing import BinaryIO
 CHUNK = 1 << 20  # bytes read at a time
 
 
+def chunks(source: BinaryIO) -> Iterator[bytes]:
+    """What is left of the source, a chunk at a time."""
+    while chunk := source.read(CHUNK):
+        yield chunk
+
+
 def copy(source: BinaryIO, sink: BinaryIO) -> str:
     """Copy what is left of the source, a chunk at a time. Returns the SHA-256 of it."""
     digest = hashlib.sha256()
-    while chunk := source.read(CHUNK):
+    for chunk in chunks(source):
         digest.update(chunk)
         sink.write(chunk)
     return digest.hexdigest()
@@ -44,3 +51,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def reason(error: OSError) -> str:
+    """Why the operating system refused, for people."""
+    if error.errno == errno.EXDEV:
+        return "its folders are on different file systems"
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]

@@ -17,7 +17,6 @@ the next one. That takes three syncs, so a small put costs three times the laten
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import io
 import os
@@ -30,7 +29,7 @@ from typing import BinaryIO
 
 from physlm.errors import CorruptObject, MissingObject, StoreConfigError, StoreError
 from physlm.store.contract import Store
-from physlm.store.files import copy, replacing, sync_folder
+from physlm.store.files import copy, reason, sync_folder
 from physlm.store.keys import check_key, check_prefix, is_key
 
 
@@ -50,37 +49,14 @@ class LocalStore(Store):
         self._temporary = self.root / ".tmp"
         self._swept = False
 
-    def put(self, key: str, data: bytes) -> None:
-        self._write(key, io.BytesIO(data))
-
     def create(self, key: str, data: bytes) -> bool:
-        return not self.exists(key) and self._write(key, io.BytesIO(data), exclusive=True)
-
-    def get(self, key: str) -> bytes:
-        data = io.BytesIO()
-        self._read(key, data)
-        return data.getvalue()
-
-    def put_file(self, key: str, path: Path) -> None:
-        try:
-            source = path.open("rb")
-        except OSError as error:
-            raise StoreError(f"can't read {path} to store it as {key}: {_reason(error)}") from None
-        with source:
-            self._write(key, source)
-
-    def get_file(self, key: str, path: Path) -> None:
-        try:
-            with replacing(path) as file:
-                self._read(key, file)
-        except OSError as error:
-            raise StoreError(f"can't write {key} of {self.url} to {path}: {_reason(error)}") from None
+        return not self.exists(key) and self._place(key, io.BytesIO(data), exclusive=True)
 
     def exists(self, key: str) -> bool:
         try:
             return self._path(key).is_file()
         except OSError as error:
-            raise StoreError(f"can't look for {key} in {self.url}: {_reason(error)}") from None
+            raise StoreError(f"can't look for {key} in {self.url}: {reason(error)}") from None
 
     def list(self, prefix: str = "") -> Iterator[str]:
         check_prefix(prefix)
@@ -88,7 +64,7 @@ class LocalStore(Store):
         try:
             yield from _walk(self.root / folder, folder + slash, beginning)
         except OSError as error:
-            raise StoreError(f"can't list {prefix or 'the store'} in {self.url}: {_reason(error)}") from None
+            raise StoreError(f"can't list {prefix or 'the store'} in {self.url}: {reason(error)}") from None
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -99,10 +75,10 @@ class LocalStore(Store):
                     _record(path).unlink()
             except FileNotFoundError:
                 _unlink(path)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return
         except OSError as error:
-            raise StoreError(f"can't delete {key} in {self.url}: {_reason(error)}") from None
+            raise StoreError(f"can't delete {key} in {self.url}: {reason(error)}") from None
         with suppress(OSError):  # the first folder that isn't empty ends it
             for folder in takewhile(lambda folder: folder != self.root, path.parents):
                 folder.rmdir()
@@ -112,7 +88,6 @@ class LocalStore(Store):
         return self.root / key
 
     def _read(self, key: str, sink: BinaryIO) -> None:
-        """Write the object to the sink. Raises MissingObject or CorruptObject."""
         path = self._path(key)
         while True:
             sink.seek(0)
@@ -128,14 +103,17 @@ class LocalStore(Store):
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 raise MissingObject(f"there is no object {key} in {self.url}") from None
             except OSError as error:
-                raise StoreError(f"can't read {key} in {self.url}: {_reason(error)}") from None
+                raise StoreError(f"can't read {key} in {self.url}: {reason(error)}") from None
         if _record(path).exists():
             raise CorruptObject(f"{key} in {self.url} is corrupt: its content doesn't match its checksum")
         raise CorruptObject(
             f"{key} in {self.url} has no checksum: it wasn't written through physlm, or lost its record"
         )
 
-    def _write(self, key: str, source: BinaryIO, exclusive: bool = False) -> bool:
+    def _write(self, key: str, source: BinaryIO) -> None:
+        self._place(key, source, exclusive=False)
+
+    def _place(self, key: str, source: BinaryIO, exclusive: bool) -> bool:
         """Write an object. Returns whether it was written: an exclusive one is not if the key is taken."""
         path = self._path(key)
         try:
@@ -149,7 +127,7 @@ class LocalStore(Store):
                 f"can't write {key} in {self.url}: an object's key can't be a folder of other objects' keys"
             ) from None
         except OSError as error:
-            raise StoreError(f"can't write {key} in {self.url}: {_reason(error)}") from None
+            raise StoreError(f"can't write {key} in {self.url}: {reason(error)}") from None
 
     @contextmanager
     def _part(self) -> Iterator[BinaryIO]:
@@ -300,9 +278,3 @@ def _walk(folder: Path, key: str, beginning: str) -> Iterator[str]:
             yield from _walk(folder / name, key + name, "")
         else:
             yield key + name
-
-
-def _reason(error: OSError) -> str:
-    if error.errno == errno.EXDEV:
-        return "the store's folders are on different file systems"
-    return (error.strerror or str(error)).lower()
