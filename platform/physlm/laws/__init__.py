@@ -6,8 +6,10 @@ import pkgutil
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-from physlm.laws.contract import Anchor, Interval, Law, Parameter, Variable, registry  # noqa: E402
-from physlm.laws.fitting import Comparison, Estimate, Fit, HeldOut, fit  # noqa: E402
+from physlm.laws.contract import Anchor, Interval, Law, Parameter, Quantity, registry  # noqa: E402
+from physlm.laws.fitting import fit  # noqa: E402
+from physlm.laws.result import Comparison, Estimate, Fit, HeldOut  # noqa: E402
+from physlm.laws.variables import Variable  # noqa: E402
 
 __all__ = [
     "Anchor",
@@ -18,6 +20,7 @@ __all__ = [
     "Interval",
     "Law",
     "Parameter",
+    "Quantity",
     "Variable",
     "fit",
     "registry",

@@ -15,12 +15,14 @@ from typing import ClassVar
 import numpy as np
 
 from physlm.errors import LawDataError
-from physlm.laws.contract import Anchor, Array, Law, Parameter, Quantity, Variable, register
+from physlm.laws.contract import Anchor, Law, Parameter, Quantity, register
+from physlm.laws.scales import Array
+from physlm.laws.variables import Variable
 
 PART_3_3 = "Part 3.3 (arXiv 2404.05405)"
 
-SIZE = Variable("P", "parameters in use", "parameters", column="parameters_counted")
-EXPOSURES = Variable("E", "times each fact was shown", "exposures", column="training.exposures")
+SIZE = Variable("P", "parameters in use", "parameters", column="parameters_counted", levels=2)
+EXPOSURES = Variable("E", "times each fact was shown", "exposures", column="training.exposures", levels=3)
 WORLD = Variable("B", "information in the world", "bits", measure="bits_max")
 LEARNED = Variable("bits", "knowledge learned", "bits", measure="learned_bits")
 
@@ -148,14 +150,6 @@ class Capacity(_Capacity):
         return parameters[..., 0:1] * saturation(exposures, parameters[..., 1:2], parameters[..., 2:3])
 
     def check(self, data: Mapping[str, Array]) -> None:
-        sizes, exposures = np.unique(data["P"]), np.unique(data["E"])
-        if len(sizes) < 2:
-            raise LawDataError(f"all runs have one size ({sizes[0]:,.0f} parameters); vary the size, at least 2 sizes")
-        if len(exposures) < 3:
-            raise LawDataError(
-                f"the runs have {len(exposures)} numbers of exposures; the growth with exposures needs at least 3, "
-                "such as 100, 300 and 1000"
-            )
         filled = data[self.response.name] / data["B"]
         if (filled > 1.2).any():  # a little more than all may be noise
             raise LawDataError(
@@ -169,9 +163,6 @@ class Capacity(_Capacity):
         exposures = np.unique(data["E"])
         values = self.per_parameter(parameters, exposures)
         return {f"c({e:.0f})": values[..., i] for i, e in enumerate(exposures)}
-
-    def derived_meaning(self, name: str) -> str:
-        return f"capacity after {int(name.strip('c()')):,} exposures"
 
     def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
         return [

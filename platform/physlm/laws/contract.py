@@ -1,7 +1,7 @@
 """The Law contract: a formula with named parameters, and everything a fit needs to know about it.
 
 A law is one file in this package that defines a `Law`; importing the package registers it, and the contract test
-(`tests/contracts/test_law.py`) then tests it. What a fit gives back is a `Fit` (see `physlm.laws.fitting`).
+(`tests/contracts/test_law.py`) then tests it. What a fit gives back is a `Fit` (see `physlm.laws.result`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from typing import ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from physlm.laws.noise import LogNormal, Noise
+from physlm.laws.scales import Array, Scale, from_scale, to_scale
+from physlm.laws.variables import Variable
+
+_STEP = 1e-6  # of finite differences, in units of a coordinate
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,10 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: fitted as its logarithm, so positive, within [low, high]."""
+    """One parameter within [low, high], searched from each of its guesses.
+
+    On the scale "log" it is positive and its logarithm is fitted; on "linear" it may have any sign.
+    """
 
     name: str
     meaning: str
@@ -49,6 +57,7 @@ class Parameter:
     high: float
     guesses: tuple[float, ...]
     anchors: tuple[Anchor, ...] = ()
+    scale: Scale = "log"
 
 
 @dataclass(frozen=True)
@@ -59,34 +68,51 @@ class Quantity:
     meaning: str
     unit: str
     anchors: tuple[Anchor, ...] = ()
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One input of the formula, and where a catalogue table has it: a column, or a measure's value."""
-
-    name: str
-    meaning: str
-    unit: str
-    column: str | None = None
-    measure: str | None = None
+    scale: Scale = "log"
 
 
 class Law(ABC):
-    """A formula for a positive response, fitted to the logarithm of what was observed."""
+    """A formula for a response, with the noise that observations have about it.
+
+    levels: for each variable that is a category, its levels; the first is what the others are compared with. Laws
+    with such a variable make parameters of the levels.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     latex: ClassVar[str]
+    source: ClassVar[str] = ""
     response: ClassVar[Variable]
     variables: ClassVar[Sequence[Variable]]
-    parameters: ClassVar[Sequence[Parameter]]
+    parameters: Sequence[Parameter]
     size: ClassVar[str]  # the variable whose values are left out one by one in cross-validation
+    noise: ClassVar[Noise] = LogNormal()
     rivals: ClassVar[Sequence[type[Law]]] = ()
+
+    def __init__(self, levels: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.levels = dict(levels or {})
 
     @abstractmethod
     def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
         """The response. parameters [..., k], each variable [n] -> [..., n]."""
+
+    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        """The response on the scale of the noise, [..., n]; laws override it where that is more exact."""
+        return to_scale(self.noise.scale, self.predict(parameters, data))
+
+    def slope(self, coordinates: Array, location: Array, data: Mapping[str, Array]) -> Array:
+        """Derivatives of the location with respect to coordinates [b, k], where it is `location` [b, n]: [b, k, n]."""
+        found = np.empty((*coordinates.shape, location.shape[-1]))
+        for i in range(coordinates.shape[1]):
+            step = _STEP * np.maximum(1.0, np.abs(coordinates[:, i]))
+            moved = coordinates.copy()
+            moved[:, i] += step
+            found[:, i] = (self.location(self.values(moved), data) - location) / step[:, None]
+        return found
+
+    def starts(self, data: Mapping[str, Array]) -> Array:
+        """Values to start the search from, [s, k]; data includes the response."""
+        return np.array(list(product(*(p.guesses for p in self.parameters))))
 
     def check(self, data: Mapping[str, Array]) -> None:
         """Raise LawDataError, naming what is missing, if the design can't identify the parameters."""
@@ -96,13 +122,30 @@ class Law(ABC):
         """Further quantities by name, each [...]; they get intervals like parameters."""
         return {}
 
-    def derived_meaning(self, name: str) -> str:
-        """What the derived quantity of this name is, as it follows "the" in a sentence."""
-        return name
-
     def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
         """What `derived` gives, in order of interest: the last one answers the question best."""
         return ()
+
+    @cached_property
+    def _logarithmic(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        return np.array([p.scale == "log" for p in self.parameters])
+
+    def values(self, coordinates: Array) -> Array:
+        """Values of the parameters at the coordinates that are fitted, [..., k]."""
+        return np.where(self._logarithmic, np.exp(np.where(self._logarithmic, coordinates, 0.0)), coordinates)
+
+    def coordinates(self, values: Array) -> Array:
+        """Inverse of `values`."""
+        return np.where(self._logarithmic, np.log(np.where(self._logarithmic, values, 1.0)), values)
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest coordinates, [k] each."""
+        low, high = np.array([[p.low, p.high] for p in self.parameters]).T
+        return self.coordinates(low), self.coordinates(high)
+
+    def restore(self, location: Array) -> Array:
+        """The response at a location."""
+        return from_scale(self.noise.scale, location)
 
 
 _REGISTRY: dict[str, type[Law]] = {}

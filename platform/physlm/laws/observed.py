@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,80 +10,148 @@ import polars as pl
 from numpy.typing import NDArray
 
 from physlm.errors import LawDataError
-from physlm.laws.contract import Array, Law, Variable
+from physlm.laws.contract import Law
+from physlm.laws.noise import Noise
+from physlm.laws.scales import Array, to_scale
+from physlm.laws.variables import Variable
+
+REFERENCES = ("baseline", "dense", "gpt2", "none", "false", "0", "16")  # levels that others are compared with
+_HELD_OUT, _CLUSTER = "held out", "cluster"
 
 
 @dataclass(frozen=True)
 class Observed:
     """Observations by run.
 
-    data        each variable and the response, [n]
+    data        each variable and the response, [n]; categories are positions in `levels`
+    detail      of each observation, as the noise asks for, [n]
     condition   int [n]: runs that agree in all variables are seeds of one condition
-    seed_noise  standard deviation of the response's logarithm between seeds, pooled over conditions
+    cluster     int [n]: observations that may err together
+    seed_noise  standard deviation between seeds, pooled over conditions: of the response's logarithm, or of a share
+                itself; not a number where no condition has two seeds
     held_out    bool [n]
+    levels      of each category, the reference first
     """
 
     data: Mapping[str, Array]
+    detail: Array
     condition: NDArray[np.int64]
+    cluster: NDArray[np.int64]
     seed_noise: float
     held_out: NDArray[np.bool_]
+    levels: Mapping[str, tuple[str, ...]]
 
     def take(self, where: NDArray[np.bool_]) -> Mapping[str, Array]:
         """The data of some runs."""
         return {name: values[where] for name, values in self.data.items()}
 
 
-def observed(law: Law, table: pl.DataFrame, hold_out: pl.Expr | None, columns: Mapping[str, str]) -> Observed:
+def observed(
+    law: type[Law],
+    noise: Noise,
+    table: pl.DataFrame,
+    hold_out: pl.Expr | None,
+    columns: Mapping[str, str],
+    cluster: Sequence[str],
+) -> Observed:
     """Pivot and check a table. Raises LawDataError with one sentence.
 
     A catalogue's table is long: one row for each run and measure. Any other table is wide, one row for each run, with
-    `columns` naming the column of each variable and of the response.
+    `columns` naming the column of each variable and of the response. Rows that agree in `cluster` may err together.
     """
-    wide = _wide(law, table, hold_out, columns)
-    names = [v.name for v in law.variables]
-    _check_numbers(law, wide)
-    wide = wide.sort(*names, law.response.name)
-    groups = wide.group_by(*names, maintain_order=True).agg(pl.col(law.response.name).log().var(), pl.len())
-    if (groups["len"] == 1).all():
-        raise LawDataError(
-            "there is one run of each condition, so noise can't be told from misfit; use at least 2 seeds"
-        )
-    if wide.filter(wide.is_duplicated()).height:
+    if table.height == 0:
+        raise LawDataError("the table is empty; there is nothing to fit")
+    inputs = [*law.variables, law.response, *([noise.detail] if noise.detail else [])]
+    marked = table.with_columns(
+        (pl.lit(False) if hold_out is None else hold_out.fill_null(False)).alias(_HELD_OUT),
+        _cluster(table, cluster).alias(_CLUSTER),
+    )
+    if columns or "measure" not in table.columns:
+        wide = _wide(law, inputs, marked, columns)
+    else:
+        wide = _pivot(law, inputs, marked)
+    for variable in inputs:
+        _check_numbers(variable, wide[variable.name], noise, law)
+    if table.is_duplicated().any() or (not noise.share and wide.drop(_CLUSTER).is_duplicated().any()):
         raise LawDataError("two rows agree in every variable and in the response; give each run once")
-    freedom = (groups["len"] - 1).to_numpy()
-    variance = groups[law.response.name].fill_null(0.0).to_numpy()
-    data = {name: wide[name].to_numpy().astype(float) for name in (*names, law.response.name)}
+    names = [v.name for v in law.variables]
+    if noise.share and wide[law.response.name].n_unique() == 1:
+        raise LawDataError(
+            f"{law.response.meaning} is {wide[law.response.name][0]:.4g} in every row; "
+            "nothing varies, so make the task harder or easier"
+        )
+    wide = wide.sort(*names, law.response.name, _CLUSTER)
+    # Numbered as they appear, so that the bootstrap's draws don't depend on the runs' names or order.
+    _, first, named = np.unique(wide[_CLUSTER].to_numpy(), return_index=True, return_inverse=True)
+    cluster_number = np.argsort(np.argsort(first))[named].astype(np.int64)
+    groups = wide.group_by(*names, maintain_order=True).len()["len"].to_numpy()
+    data = {v.name: wide[v.name].to_physical().to_numpy().astype(float) for v in (*law.variables, law.response)}
+    condition = np.repeat(np.arange(len(groups)), groups)
     return Observed(
         data,
-        np.repeat(np.arange(groups.height), groups["len"].to_numpy()),
-        float(np.sqrt((freedom * variance).sum() / freedom.sum())),
-        wide["held_out"].to_numpy(),
+        wide[noise.detail.name].to_numpy().astype(float) if noise.detail else np.ones(wide.height),
+        condition,
+        cluster_number,
+        _seed_noise(
+            data[law.response.name] if noise.share else to_scale(noise.scale, data[law.response.name]), condition
+        ),
+        wide[_HELD_OUT].to_numpy(),
+        {v.name: _categories(wide[v.name]) for v in law.variables if v.category},
     )
 
 
-def _wide(law: Law, table: pl.DataFrame, hold_out: pl.Expr | None, columns: Mapping[str, str]) -> pl.DataFrame:
-    if table.height == 0:
-        raise LawDataError("the table is empty; there is nothing to fit")
-    held_out = pl.lit(False) if hold_out is None else hold_out.fill_null(False)
-    if columns or "measure" not in table.columns:
-        sources = {v.name: columns.get(v.name, v.name) for v in (*law.variables, law.response)}
-        for variable in (*law.variables, law.response):
-            if sources[variable.name] not in table.columns:
-                raise LawDataError(
-                    f"the table has no column {sources[variable.name]!r} for {variable.name}, {variable.meaning} "
-                    f"({variable.unit}); its columns are {', '.join(table.columns)}"
-                )
-        return table.select(
-            *(_number(table, column).alias(name) for name, column in sources.items()), held_out.alias("held_out")
+def _categories(column: pl.Series) -> tuple[str, ...]:
+    assert isinstance(column.dtype, pl.Enum)
+    return tuple(column.dtype.categories.to_list())
+
+
+def _cluster(table: pl.DataFrame, cluster: Sequence[str]) -> pl.Expr:
+    for column in cluster:
+        if column not in table.columns:
+            raise LawDataError(f"the table has no column {column!r} to cluster by; its columns are {_listed(table)}")
+    named = cluster or [c for c in ("run_id",) if c in table.columns]
+    return (pl.struct(named).rank("dense") if named else pl.int_range(pl.len())).cast(pl.Int64)
+
+
+def _seed_noise(response: Array, condition: NDArray[np.int64]) -> float:
+    count = np.bincount(condition)
+    freedom = len(response) - len(count)
+    if not freedom or not np.isfinite(response).all():
+        return float("nan")
+    deviation = response - (np.bincount(condition, response) / count)[condition]
+    return float(np.sqrt((deviation**2).sum() / freedom))
+
+
+def _wide(law: type[Law], inputs: Sequence[Variable], table: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
+    unknown = set(columns) - {v.name for v in inputs}
+    if unknown:
+        raise LawDataError(
+            f"the law {law.name} has no variable {sorted(unknown)[0]!r}; it has {', '.join(v.name for v in inputs)}"
         )
-    return _pivot(law, table.with_columns(held_out.alias("held_out")))
+    found = []
+    for variable in inputs:
+        candidates = [columns[variable.name]] if variable.name in columns else [variable.name, variable.column or ""]
+        column = next((c for c in candidates if c in table.columns), None)
+        if column is None:
+            raise LawDataError(
+                f"the table has no column {candidates[0]!r} for {described(variable)}; its columns are {_listed(table)}"
+            )
+        found.append(_read(table, column, variable))
+    return table.select(*found, _HELD_OUT, _CLUSTER)
 
 
-def _pivot(law: Law, table: pl.DataFrame) -> pl.DataFrame:
-    runs = table.unique("run_id", maintain_order=True).select("run_id", "held_out", *_columns(law, table))
-    for variable in (*law.variables, law.response):
+def _pivot(law: type[Law], inputs: Sequence[Variable], table: pl.DataFrame) -> pl.DataFrame:
+    if "run_id" not in table.columns or "value" not in table.columns:
+        raise LawDataError("a table with a column 'measure' needs the columns 'run_id' and 'value' too")
+    wanted = {v.column for v in inputs if v.column and v.measure is None and v.column != "n"}
+    for column in sorted(wanted - set(table.columns)):
+        raise LawDataError(f"the table has no column {column!r}, which the law {law.name} needs")
+    runs = table.unique("run_id", maintain_order=True).select("run_id", _HELD_OUT, _CLUSTER, *sorted(wanted))
+    for variable in inputs:
+        if variable.column == "n":  # belongs to the response's row
+            continue
         if variable.measure is None:
-            runs = runs.with_columns(_number(runs, str(variable.column)).alias(variable.name))
+            runs = runs.with_columns(_read(runs, str(variable.column), variable))
             continue
         rows = table.filter(pl.col("measure") == variable.measure)
         if rows.height == 0:
@@ -93,40 +161,79 @@ def _pivot(law: Law, table: pl.DataFrame) -> pl.DataFrame:
             raise LawDataError(
                 f"run {twice['run_id'][0]} has {variable.measure} twice; give each run's last observation alone"
             )
+        items = [v for v in inputs if v.column == "n" and variable is law.response]
         runs = runs.join(
-            rows.select("run_id", _number(rows, "value").alias(variable.name)), on="run_id", how="left"
+            rows.select("run_id", _read(rows, "value", variable), *(_read(rows, "n", v) for v in items)),
+            on="run_id",
+            how="left",
         ).filter(pl.col(variable.name).is_not_null())  # a diverged run has nothing to fit
         if runs.height == 0:
             raise LawDataError(f"no run has a value of {variable.measure} beside the law's other measures")
     return runs
 
 
-def _columns(law: Law, table: pl.DataFrame) -> list[str]:
-    wanted = list(dict.fromkeys(v.column for v in (*law.variables, law.response) if v.column))
-    for column in wanted:
-        if column not in table.columns:
-            raise LawDataError(f"the table has no column {column!r}, which the law {law.name} needs")
-    return wanted
+def _read(table: pl.DataFrame, column: str, variable: Variable) -> pl.Expr:
+    dtype = table[column].dtype
+    if variable.category:
+        found = sorted(table[column].drop_nulls().cast(pl.String).unique(), key=_order)
+        return pl.col(column).cast(pl.String).cast(pl.Enum(found)).alias(variable.name)
+    if not (dtype.is_numeric() or dtype == pl.Boolean):
+        raise LawDataError(f"the column {column!r} holds {dtype}, not numbers")
+    return pl.col(column).cast(pl.Float64).alias(variable.name)
 
 
-def _number(table: pl.DataFrame, column: str) -> pl.Expr:
-    if not table[column].dtype.is_numeric():
-        raise LawDataError(f"the column {column!r} holds {table[column].dtype}, not numbers")
-    return pl.col(column).cast(pl.Float64)
+def _order(level: str) -> tuple[bool, float, str]:
+    """References first, then numbers by value and names by the alphabet."""
+    try:
+        number = float(level)
+    except ValueError:
+        number = 0.0
+    return level.lower() not in REFERENCES, number, level
 
 
-def _check_numbers(law: Law, wide: pl.DataFrame) -> None:
-    for variable in (*law.variables, law.response):
-        values = wide[variable.name]
+def _check_numbers(variable: Variable, values: pl.Series, noise: Noise, law: type[Law]) -> None:
+    what = described(variable)
+    if variable.category:
+        if values.is_null().any():
+            raise LawDataError(f"{what} is missing in some rows; leave such rows out")
+    else:
         if values.is_null().any() or not values.is_finite().all():
-            raise LawDataError(f"{_described(variable)} is missing or not a number in some rows; leave such rows out")
-        smallest = float(values.to_numpy().min())
-        if smallest <= 0:
+            raise LawDataError(f"{what} is missing or not a number in some rows; leave such rows out")
+        smallest, largest = float(values.to_numpy().min()), float(values.to_numpy().max())
+        if variable is law.response and noise.share and not 0 <= smallest <= largest <= 1:
+            raise LawDataError(f"{what} must be a share from 0 to 1, but goes from {smallest:.4g} to {largest:.4g}")
+        if variable is law.response and noise.scale == "log" and smallest <= 0:
             raise LawDataError(
-                f"{_described(variable)} must be positive, but the smallest is {smallest:.4g}; "
-                "leave out runs that have learned nothing, or train longer"
+                f"{what} must be positive, but the smallest is {smallest:.4g}; leave out runs that have learned "
+                "nothing, or train longer"
             )
+        for bad, limit, word in (
+            (variable.low is not None and smallest < variable.low, variable.low, "below"),
+            (variable.high is not None and largest > variable.high, variable.high, "above"),
+        ):
+            if bad:
+                extreme = smallest if word == "below" else largest
+                raise LawDataError(f"{what} is {extreme:.4g} in one row, {word} {limit:g}; check its unit")
 
 
-def _described(variable: Variable) -> str:
+def check_design(law: Law, data: Mapping[str, Array]) -> None:
+    """Raise LawDataError unless each variable takes as many values as the law needs."""
+    for variable in law.variables:
+        found = np.unique(data[variable.name])
+        if len(found) >= variable.levels:
+            continue
+        if len(found) == 1:
+            only = law.levels[variable.name][int(found[0])] if variable.category else f"{found[0]:,.6g}"
+            have = f"is {only} in all rows"
+        else:
+            have = f"has {len(found)} different values"
+        raise LawDataError(f"{described(variable)} {have}; the law {law.name} needs at least {variable.levels}")
+
+
+def described(variable: Variable) -> str:
+    """A variable with its meaning and unit, for messages."""
     return f"{variable.name} ({variable.meaning}, {variable.unit})"
+
+
+def _listed(table: pl.DataFrame) -> str:
+    return ", ".join(c for c in table.columns if c not in (_HELD_OUT, _CLUSTER))

@@ -117,7 +117,7 @@ def _parameters(fit: Fit) -> Table:
     return Table(
         "Estimates with their intervals, beside what others have published.",
         [
-            Heading("", number=False),
+            Heading("symbol", number=False),
             Heading("meaning", number=False),
             Heading("estimate"),
             Heading(f"{wording.percent(fit.level)} interval"),

@@ -1,6 +1,6 @@
 """One look for every figure: sizes, colours that all eyes can tell apart, markers, axes with plain numbers.
 
-Series are told apart by colour, by marker and by a label at their end. Colours come from the ordered map `plasma`,
+Series are told apart by colour, by marker and by a label that carries both. Colours come from the ordered map `plasma`,
 whose lightness rises steadily, so they survive colour blindness and black-and-white print.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import ceil, floor, inf, log10
 from typing import Any, Literal, cast
 
@@ -20,6 +21,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, Locator
+from matplotlib.transforms import ScaledTranslation
 
 from physlm.report import wording
 
@@ -206,34 +208,41 @@ def series_handles(title: str, entries: Sequence[tuple[str, str, str]]) -> list[
     return [heading, *(Line2D([], [], color=colour, marker=marker, label=text) for text, colour, marker in entries)]
 
 
-def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]], size: float = 8.5) -> None:
-    """Write labels to the right of the ends of lines: (x, y, text, colour) each, pushed apart where they would touch.
+@dataclass(frozen=True)
+class LineEnd:
+    """The right end of a line, in data coordinates, with its look and what to call it."""
+
+    x: float
+    y: float
+    colour: str
+    marker: str
+    text: str
+
+
+def end_labels(axes: Axes, ends: Sequence[LineEnd]) -> None:
+    """Label lines to the right of their ends, each with its marker, pushed apart where labels would touch.
 
     Call it last: it uses the final limits of the axes.
     """
-    if not labels:
+    if not ends:
         return
-    _figure(axes).draw_without_rendering()  # fixes limits and layout
-    points = 72 / _figure(axes).dpi
-    to_pixels, height = axes.transData, 1.25 * size / points
-    placed: list[tuple[float, float, float, str, str]] = []
-    below = -float("inf")
-    for y_pixel, x, y, text, colour in sorted(
-        (float(to_pixels.transform((x, y))[1]), x, y, text, colour) for x, y, text, colour in labels
-    ):
-        below = max(y_pixel, below + height)
-        placed.append((below - y_pixel, x, y, text, colour))
-    excess = sum(shift for shift, *_ in placed) / len(placed)  # keep the column centred on the lines' ends
-    for shift, x, y, text, colour in placed:
+    figure = _figure(axes)
+    figure.draw_without_rendering()  # fixes limits and layout
+    points = 72 / figure.dpi
+    heights = [float(axes.transData.transform((end.x, end.y))[1]) * points for end in ends]
+    order = sorted(range(len(ends)), key=heights.__getitem__)
+    shifts, below = [0.0] * len(ends), -inf
+    for i in order:
+        below = max(heights[i], below + 1.3 * _TICK_SIZE)
+        shifts[i] = below - heights[i]
+    centre = sum(shifts) / len(shifts)  # keeps the labels as a whole beside the lines' ends
+    for end, shift in zip(ends, shifts, strict=True):
+        up = (shift - centre) / 72
+        beside = axes.transData + ScaledTranslation(9 / 72, up, figure.dpi_scale_trans)
+        look = {"color": end.colour, "marker": end.marker, "markeredgecolor": SURFACE, "clip_on": False}
+        axes.add_artist(Line2D([end.x], [end.y], transform=beside, **look))  # type: ignore[arg-type]
         axes.annotate(
-            text,
-            (x, y),
-            xytext=(5, (shift - excess) * points),
-            textcoords="offset points",
-            color=colour,
-            fontsize=size,
-            va="center",
-            annotation_clip=False,
+            end.text, (end.x, end.y), xytext=(16, 72 * up), textcoords="offset points", fontsize=_TICK_SIZE, va="center"
         )
 
 

@@ -70,11 +70,16 @@ def with_error(value: float | None, stderr: float | None) -> str:
 
 
 def between(estimate: float, low: float, high: float) -> tuple[str, str]:
-    """An estimate and its interval, to the second digit of the interval's width: ("1.85", "1.79 to 1.92")."""
+    """An estimate and its interval, to the second digit of the interval's width or the estimate's third.
+
+    For example ("1.85", "1.79 to 1.92").
+    """
     width = max(high - low, 0.0)
     if not isfinite(low + high + estimate) or width == 0:
         return number(estimate), f"{number(low)} to {number(high)}"
     places = _places(width)
+    if estimate:
+        places = max(places, 2 - floor(log10(abs(estimate))))
     if places > 6 or max(abs(low), abs(high)) >= 1e9:
         return number(estimate), f"{number(low)} to {number(high)}"
     return _fixed(estimate, places), f"{_fixed(low, places)} to {_fixed(high, places)}"

@@ -47,8 +47,8 @@ def _against(axes: Axes, fit: Fit) -> None:
     for h in fit.held_out:
         axes.plot([h.interval.low, h.interval.high], [h.observed] * 2, color=style.MUTED, linewidth=3.5, alpha=0.45)
         _mark(axes, h, h.predicted, h.observed)
-    everything = [*predicted, *observed, *(x for h in fit.held_out for x in (h.predicted, h.observed))]
-    low, high = min(everything) / 1.15, max(everything) * 1.15
+    tested = [x for h in fit.held_out for x in (h.observed, h.interval.low, h.interval.high)]
+    low, high = min(*predicted, *observed, *tested) / 1.1, max(*predicted, *observed, *tested) * 1.1
     axes.plot([low, high], [low, high], color=style.MUTED, linewidth=1, zorder=0)
     axes.set(xlim=(low, high), ylim=(low, high))
     axes.set_xlabel(f"predicted ({law.response.unit})")

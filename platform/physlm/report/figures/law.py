@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from physlm.laws import Fit, Variable
-from physlm.laws.contract import Array
+from physlm.laws.scales import Array
 from physlm.report import style, wording
 from physlm.report.figures.drawing import Drawing
 from physlm.report.figures.points import deviation, points
@@ -52,7 +52,7 @@ def draw(fit: Fit) -> Drawing:
         end = _curve(axes, fit, x, shown, data, paint)
         _points(axes, fit, x, shown, paint, marker)
         if series is not None and len(places) == 1:
-            ends.append((*end, _level(series, float(hue or 0)), paint))
+            ends.append(style.LineEnd(*end, paint, marker, _level(series, float(hue or 0))))
     for place, axes in axes_of.items():
         for variable in bounds:
             _bound(axes, variable, data, panel, place)

@@ -16,9 +16,10 @@ _MOST_SERIES = 8
 
 
 def leading(observations: pl.DataFrame, first: Sequence[str] = (), most: int = 6) -> dict[str, str]:
-    """The measures that say most, with their units: those named `first`, then those that compare across sizes.
+    """The measures that say most, with their units: those named `first`, and those that compare across sizes.
 
-    A measure without standard error is a property of the condition and not of what was learned: it is left out.
+    All others are taken where there are none of these. A measure without standard error is a property of the condition
+    and not of what was learned: it is left out.
     """
     rows = (
         observations.group_by("measure", maintain_order=True)
@@ -27,8 +28,9 @@ def leading(observations: pl.DataFrame, first: Sequence[str] = (), most: int = 6
     )
     learned = rows.filter(pl.col("stderr") | pl.col("measure").is_in(first))
     units = dict(learned.select("measure", "unit").iter_rows())
-    ranked = sorted(units, key=lambda name: (name not in first, units[name] != "1" and " per " not in units[name]))
-    return {name: units[name] for name in ranked[:most]}
+    comparable = [name for name, unit in units.items() if unit == "1" or " per " in unit]
+    chosen = dict.fromkeys([*(name for name in first if name in units), *comparable]) or units
+    return {name: units[name] for name in list(chosen)[:most]}
 
 
 def draw(measures: dict[str, str], conditions: Sequence[Condition]) -> Drawing | None:

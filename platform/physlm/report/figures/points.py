@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from physlm.laws import Fit
-from physlm.laws.contract import Array
+from physlm.laws.scales import Array
 
 
 def points(fit: Fit) -> Mapping[str, Array]:
