@@ -92,8 +92,8 @@ def compare(width: int, layers: int, heads: int, members: int, repeats: int) -> 
     plain, ours = (trained / statistics.median(times[name][1:]) for name in ("plain", "cohort"))
     ratio = statistics.median(p / c for p, c in zip(times["plain"][1:], times["cohort"][1:], strict=True))
     print(
-        f"width {width:3d}, {layers} layers, {heads} heads, {members} members: one by one {plain / 1e3:6.0f} k tokens/s, "
-        f"cohort {ours / 1e3:6.0f} k tokens/s, ratio {ratio:.2f}",
+        f"width {width:3d}, {layers} layers, {heads} heads, {members} members: "
+        f"one by one {plain / 1e3:6.0f} k tokens/s, cohort {ours / 1e3:6.0f} k tokens/s, ratio {ratio:.2f}",
         flush=True,
     )
     return ratio

@@ -21,7 +21,10 @@ File = Annotated[Path, typer.Argument(help="The experiment file (YAML).", show_d
 StoreOption = Annotated[
     str,
     typer.Option(
-        "--store", envvar="PHYSLM_STORE", help="Where results are kept: a folder, or s3://bucket/prefix.", metavar="ADDRESS"
+        "--store",
+        envvar="PHYSLM_STORE",
+        help="Where results are kept: a folder, or s3://bucket/prefix.",
+        metavar="ADDRESS",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
@@ -57,7 +60,9 @@ def plan(file: File, as_json: Json = False) -> None:
     table.add_column()
     sizes = document["parameters"]
     for name, value in {
-        "runs": f"{document['runs']:,} ({document['conditions']:,} conditions, {document['held_out_runs']:,} runs held out)",
+        "runs": (
+            f"{document['runs']:,} ({document['conditions']:,} conditions, {document['held_out_runs']:,} runs held out)"
+        ),
         "cohorts": f"{document['cohorts']:,}",
         "worlds": f"{document['worlds']:,}",
         "parameters": f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} ({len(sizes)} sizes)",
@@ -75,7 +80,9 @@ def run(
     engine: Annotated[
         str, typer.Option(help="Where to run: local, or kfp-local (the compiled pipeline on this machine).")
     ] = "local",
-    processes: Annotated[int | None, typer.Option(min=1, help="Training processes; one for each core if not given.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Training processes; one for each core if not given.")
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(min=0, max=65_000, help="Serve live metrics of shard 0 on this port, of shard 1 on the next, ..."),
@@ -131,5 +138,3 @@ def submit(
         console.print_json(result)
     else:
         console.output.print(f"submitted: {result['url']}", markup=False)
-
-
