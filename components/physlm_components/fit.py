@@ -27,5 +27,6 @@ def fit(store: str, experiment_key: str, estimates: dsl.Output[dsl.Metrics], sum
                 estimates.log_metric(f"{law.law}.{estimate.name}", estimate.value)
             if law.heldout_error_ratio is not None:
                 estimates.log_metric(f"{law.law}.heldout_error_ratio", law.heldout_error_ratio)
-        text = "\n\n".join(law.summary() for law in fits) or "No laws were asked for."
+        refused = [f"{law} can't be fitted: {reason}" for law, reason in steps.refusals(objects, experiment).items()]
+        text = "\n\n".join([law.summary() for law in fits] + refused) or "No laws were asked for."
         Path(summary.path).write_text(f"```\n{text}\n```\n")

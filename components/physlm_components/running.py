@@ -3,7 +3,7 @@
 A body prints one JSON object a line on its standard output, among whatever else is logged there:
 
     {"step": "train", "done": 310.0, "total": 1200.0, "unit": "work", "text": "..."}    an Event of physlm.steps
-    {"error": "LawDataError", "text": "laws: capacity can't be fitted: ..."}            its end; the exit code is then 1
+    {"error": "StoreError", "text": "can't write runs/3f2a/run.json in ..."}            its end; the exit code is then 1
 """
 
 from __future__ import annotations

@@ -222,18 +222,35 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
 
 
 def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list[laws.Fit]:
-    """Fit the laws to the collected observations, test them on what is held out, and store them as JSON."""
-    table = catalog.read(store, f"{experiment.key}/observations.parquet")
+    """Fit the laws to the collected observations, test them on what is held out, and store them as JSON.
+
+    A law that the observations can't identify is stored with the reason (see `refusals`), and the page tells it: what
+    was observed is worth its page all the same.
+    """
+    table = final(catalog.read(store, f"{experiment.key}/observations.parquet"))
     fits = []
-    for name in experiment.file.laws:
+    for done, name in enumerate(experiment.file.laws, 1):
         try:
-            result = laws.fit(name, final(table), hold_out=pl.col("held_out"))
+            result = laws.fit(name, table, hold_out=pl.col("held_out"))
         except LawDataError as error:
-            raise LawDataError(f"laws: {name} can't be fitted: {error}") from None
-        store.put_json(law_key(experiment, name), result.to_json())
-        fits.append(result)
-        listen(Event("fit", len(fits), len(experiment.file.laws), "laws", name))
+            store.put_json(law_key(experiment, name), {"law": name, "refused": str(error)})
+        else:
+            store.put_json(law_key(experiment, name), result.to_json())
+            fits.append(result)
+        listen(Event("fit", done, len(experiment.file.laws), "laws", name))
     return fits
+
+
+def fits(store: Store, experiment: Experiment) -> list[laws.Fit]:
+    """The laws that `fit` has fitted."""
+    documents = [store.get_json(law_key(experiment, name)) for name in experiment.file.laws]
+    return [laws.Fit.from_json(document) for document in documents if "refused" not in document]
+
+
+def refusals(store: Store, experiment: Experiment) -> dict[str, str]:
+    """By law, why `fit` could not fit it."""
+    documents = [store.get_json(law_key(experiment, name)) for name in experiment.file.laws]
+    return {document["law"]: document["refused"] for document in documents if "refused" in document}
 
 
 def law_key(experiment: Experiment, law: str) -> str:

@@ -10,8 +10,9 @@ import typer
 from rich.table import Table
 
 from physlm import experiment as experiments
-from physlm import laws, steps
+from physlm import steps
 from physlm.cli import console
+from physlm.errors import LawDataError
 from physlm.experiment import Experiment
 from physlm.launch import engines, estimate
 from physlm.store import Store, open_store
@@ -104,7 +105,7 @@ def run(
 
 
 def _show(store: Store, experiment: Experiment, as_json: bool) -> None:
-    fits = [laws.Fit.from_json(store.get_json(steps.law_key(experiment, name))) for name in experiment.file.laws]
+    fits, refused = steps.fits(store, experiment), steps.refusals(store, experiment)
     page = f"{experiment.key}/report.html"
     where = str((store.root / page).resolve()) if isinstance(store, LocalStore) else f"{store.url}/{page}"
     if as_json:
@@ -114,12 +115,16 @@ def _show(store: Store, experiment: Experiment, as_json: bool) -> None:
             "store": store.url,
             "report": where,
             "laws": {fit.law: fit.to_json() for fit in fits},
+            "refused": refused,
         }
         console.print_json(document)
-        return
-    for fit in fits:
-        console.output.print(fit.summary(), markup=False)
-    console.output.print(f"page: {where}", markup=False)
+    else:
+        for fit in fits:
+            console.output.print(fit.summary(), markup=False)
+        console.output.print(f"page: {where}", markup=False)
+    if refused:
+        name, reason = next(iter(refused.items()))
+        raise LawDataError(f"laws: {name} can't be fitted: {reason}")
 
 
 def submit(

@@ -27,6 +27,7 @@ class Evidence:
 
     observations   the collected table, learning curves and held-out runs included
     fits           by the law's name, in the order of the experiment file; a law that isn't fitted is left out
+    refused        by the law's name, why the observations can't identify it
     markers        what training left of each run that has ended, by run id
     makers         versions of the software that trained the runs
     cards          the data set card of each world, by world id
@@ -35,6 +36,7 @@ class Evidence:
     experiment: Experiment
     observations: pl.DataFrame
     fits: Mapping[str, Fit]
+    refused: Mapping[str, str]
     markers: Mapping[str, Mapping[str, Any]]
     makers: Sequence[Mapping[str, str]]
     cards: Mapping[str, Mapping[str, Any]]
@@ -62,15 +64,12 @@ def gather(store: Store, experiment: Experiment) -> Evidence:
     markers = _read_each(store, run_ids, layout.completed_key)
     conditions = _read_each(store, run_ids, layout.run_key)
     makers = {str(sorted(run["made_by"].items())): run["made_by"] for run in conditions.values()}
+    laws = _read_each(store, experiment.file.laws, lambda law: f"{experiment.key}/laws/{law}.json")
     return Evidence(
         experiment,
         catalog.read(store, f"{experiment.key}/observations.parquet"),
-        {
-            law: Fit.from_json(document)
-            for law, document in _read_each(
-                store, experiment.file.laws, lambda law: f"{experiment.key}/laws/{law}.json"
-            ).items()
-        },
+        {law: Fit.from_json(document) for law, document in laws.items() if "refused" not in document},
+        {law: document["refused"] for law, document in laws.items() if "refused" in document},
         markers,
         [makers[key] for key in sorted(makers)],
         _read_each(store, sorted({run.world_id for run in experiment.runs}), lambda world: f"worlds/{world}/card.json"),

@@ -177,7 +177,8 @@ def _notes(evidence: Evidence) -> list[str]:
         ids = [run.run_id for run in experiment.runs if evidence.status(run) == state]
         if ids:
             notes.append(f"{wording.count(len(ids), 'run')} {meaning}: {wording.several(ids)}.")
-    if absent := [law for law in experiment.file.laws if law not in evidence.fits]:
+    notes += [f"The law {law} can't be fitted: {reason}." for law, reason in evidence.refused.items()]
+    if absent := [law for law in experiment.file.laws if law not in evidence.fits and law not in evidence.refused]:
         notes.append(f"Not fitted yet: {wording.several(absent)}.")
     for fit in evidence.fits.values():
         notes += warnings(fit)

@@ -25,9 +25,9 @@ def open_store(address: str | Path) -> Store:
     if scheme == "s3":
         try:
             from physlm.store.s3 import S3Store
-        except ModuleNotFoundError as error:
+        except ModuleNotFoundError:
             raise StoreConfigError(
-                f"an s3:// store needs {error.name}; install it with: pip install 'physlm[s3]'"
+                "an s3:// store needs the minio client; install it with: pip install 'physlm[s3]'"
             ) from None
         return S3Store(str(address))
     raise StoreConfigError(
