@@ -26,6 +26,10 @@ install: .venv/installed ## Make the environment to run experiments in
 demo: install ## Answer a question: bits of knowledge per parameter (5 minutes on 2 cores)
 	$(BIN)/physlm run pipelines/experiments/capacity.yaml --store $(STORE)
 
+.PHONY: figures
+figures: demo ## Draw the README's figure from the main job's result
+	cp $(STORE)/experiments/capacity/*/figures/law_capacity.svg docs/capacity.svg
+
 .PHONY: test
 test: .venv/installed-dev lint types ## Install what tests need and run all checks and tests
 	$(BIN)/python .ci/tools
