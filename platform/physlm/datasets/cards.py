@@ -24,7 +24,7 @@ def language(task: Task[Any]) -> dict[str, Any]:
         "world_id": world_id(task.config),
         "task": task.config.model_dump(mode="json"),
         "version": type(task).version,
-        "description": title(task),
+        "description": title(type(task)),
         "axes": [{"knob": axis.knob, "kind": axis.kind, "meaning": axis.meaning} for axis in task.axes],
         "vocabulary": len(task.vocabulary),
         "used_tokens": task.used_tokens,
@@ -39,9 +39,14 @@ def language(task: Task[Any]) -> dict[str, Any]:
     }
 
 
-def title(task: Task[Any]) -> str:
-    """The first sentence of the task's documentation."""
-    return (sys.modules[type(task).__module__].__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+def documentation(task: type[Task[Any]]) -> str:
+    """What the task's file says of it."""
+    return (sys.modules[task.__module__].__doc__ or "").strip()
+
+
+def title(task: type[Task[Any]]) -> str:
+    """The first paragraph of that."""
+    return documentation(task).split("\n\n")[0].replace("\n", " ")
 
 
 def command(task: Task[Any], *more: str) -> str:
@@ -84,7 +89,7 @@ def markdown(card: Mapping[str, Any]) -> str:
         "| --- | --- |",
         *knobs,
         "",
-        *(f"- {line}" for line in _facts_of_language(card)),
+        *(f"- {line}" for line in figures(card)),
         "",
         "Axes of difficulty:",
         "",
@@ -104,7 +109,8 @@ def markdown(card: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _facts_of_language(card: Mapping[str, Any]) -> list[str]:
+def figures(card: Mapping[str, Any]) -> list[str]:
+    """Sizes, floor, chance and labels of a language in words."""
     lines = [
         f"vocabulary of {card['vocabulary']:,} tokens, {card['used_tokens']:,} in use; token {card['separator']} "
         "separates instances",

@@ -30,14 +30,14 @@ STREAM = Stream("test", 0)
 SIZE = 1024  # instances
 
 
-def asks(task: Task[Any]) -> bool:
+def asks(task: type[Task[Any]]) -> bool:
     """Whether the language has questions."""
-    return type(task).verify is not Task.verify
+    return task.verify is not Task.verify
 
 
 def languages(task: Task[Any]) -> dict[str, Mapping[str, Any]]:
     """Name and overrides of each evaluation set; none where nothing is asked."""
-    if not asks(task):
+    if not asks(type(task)):
         return {}
     return {BASE: {}, **task.evaluations}
 

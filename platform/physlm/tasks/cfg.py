@@ -184,6 +184,14 @@ class Cfg(Task[CfgConfig]):
         """Entropy of an unperturbed sentence as a string, in nats: see `string_entropy`."""
         return self.string_entropy.value
 
+    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
+        """-ln P of each sentence, its end included, summed over all its trees; None for a perturbed language."""
+        if self.config.perturbation != "none":
+            return None
+        sentences = np.delete(instances.tokens, instances.offsets[:-1])
+        offsets = instances.offsets - np.arange(len(instances.offsets))
+        return -grammars.parse(self.grammar, sentences, offsets).log_probability
+
     def facts(self) -> Mapping[str, NDArray[Any]]:
         """The grammar as arrays.
 
