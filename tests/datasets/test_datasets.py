@@ -382,6 +382,12 @@ def test_a_task_without_questions_has_no_evaluation_sets(store: LocalStore) -> N
             read_evaluation(store, card["world_id"])
 
 
+def test_a_condition_that_is_the_languages_own_is_not_stored_twice(store: LocalStore) -> None:
+    cls = registry()["mano"]
+    config = cls.config_type.model_validate({**cls.presets["tiny"], "exact": True})
+    assert list(write_world(store, config)["evaluations"]) == ["test"]
+
+
 def test_parquet_is_for_any_tool(store: LocalStore) -> None:
     card = write_world(store, tiny("mqar"))
     table = pl.read_parquet(store.root / f"worlds/{card['world_id']}/evaluations/test.parquet")

@@ -232,6 +232,23 @@ def test_the_floor_is_the_mean_surprise_of_the_truth() -> None:
     assert small(grammar="cfg3b").floor() / log(2) == pytest.approx(169.2, abs=0.05)
 
 
+def test_surprisal_is_that_of_whole_sentences() -> None:
+    task = small(implicit="overlap", implicit_tokens=9)
+    instances = task.sample(Stream("test"), FIRST)
+    surprisal = task.surprisal(instances)
+    assert surprisal is not None
+    assert surprisal.tolist() == pytest.approx([-task.log_probability(instances[i][1:]) for i in range(len(FIRST))])
+    assert small(perturbation="terminals").surprisal(instances) is None
+
+
+def test_evaluations_begin_sentences_or_go_on_with_them() -> None:
+    assert small(grammar="cfg3f").evaluations == {"continue": {"cut": 50}}
+    assert small(grammar="cfg3f", cut=50).evaluations == {"start": {"cut": 0}}
+    assert small(grammar="cfg3f", cut=7).evaluations == {"start": {"cut": 0}, "continue": {"cut": 50}}
+    task = small()
+    assert task.evaluations == {"continue": {"cut": task.grammar.min_length - 1}}
+
+
 def test_unused_tokens_are_not_counted() -> None:
     task = small(rules=[[[[0, 2]]]])
     assert len(task.vocabulary) == 4

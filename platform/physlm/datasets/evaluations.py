@@ -36,10 +36,15 @@ def asks(task: type[Task[Any]]) -> bool:
 
 
 def languages(task: Task[Any]) -> dict[str, Mapping[str, Any]]:
-    """Name and overrides of each evaluation set; none where nothing is asked."""
+    """Name and overrides of each evaluation set; none where nothing is asked, and none twice."""
     if not asks(type(task)):
         return {}
-    return {BASE: {}, **task.evaluations}
+    others = {
+        name: overrides
+        for name, overrides in task.evaluations.items()
+        if variant(task, overrides).config != task.config
+    }
+    return {BASE: {}, **others}
 
 
 def variant(task: Task[Any], overrides: Mapping[str, Any]) -> Task[Any]:

@@ -237,6 +237,12 @@ class Cfg(Task[CfgConfig]):
         )
 
     @property
+    def evaluations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Whole sentences, and going on from 50 tokens (from all but one where the shortest has fewer)."""
+        cuts = {"start": 0, "continue": min(50, self.grammar.min_length - 1)}
+        return {name: {"cut": cut} for name, cut in cuts.items() if cut != self.config.cut}
+
+    @property
     def _label_levels(self) -> range:
         """Levels between the root's and the terminals', and the terminals' too where tokens don't tell them."""
         return range(2, len(self.grammar.sizes) + (self.grammar.tokens > self.grammar.terminals))
