@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from physlm import cli
+from physlm import cli, grammars
 from physlm.cli import console
 from physlm.cli.app import app
 from physlm.datasets import evaluations
@@ -292,6 +292,21 @@ def test_the_command_on_the_card_writes_the_same(tmp_path: Path) -> None:
     assert command[:2] == ["physlm", "tasks"]
     second = json.loads(ok(*command[2:], "--json"))
     assert (second["key"], second["card"]) == (first["key"], first["card"])
+
+
+def test_knobs_may_lie_in_files(tmp_path: Path) -> None:
+    """The published form of a grammar, for instance."""
+    (tmp_path / "own.json").write_text(grammars.write(grammars.published("cfg3h")))
+    shown = [
+        json.loads(ok("show", "cfg", *options, "--json"))
+        for options in (["--set", f"rules=@{tmp_path}/own.json"], ["--set", "grammar=cfg3h"])
+    ]
+    assert shown[0]["task"]["rules"] == json.loads(json.dumps(grammars.published("cfg3h").rules))
+    assert shown[0]["entropy_floor_nats"] == shown[1]["entropy_floor_nats"]
+    (tmp_path / "binary").write_bytes(b"\xff")
+    for file, message in [("none", "No such file"), ("binary", "not UTF-8 text")]:
+        with pytest.raises(UserError, match=message):
+            physlm("show", "cfg", "--set", f"rules=@{tmp_path}/{file}")
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +175,49 @@ def test_what_is_lost_is_written_again_and_nothing_else(alone: LocalStore, store
     # a set in tokens ends with a cut shard, whose end only sampling tells
     ranges.add(f"{tokens.key.rpartition('/')[0]}/shards/{tokens.shards[-1].data.name.removesuffix('.safetensors')}")
     assert {key.split(".")[0] for key in written if "/shards/" in key} == ranges
+
+
+PROGRAM = """
+import sys
+from physlm import datasets, experiment
+from physlm.store import open_store
+from physlm.tasks import Stream
+
+if __name__ == "__main__":
+    config = experiment.task_config({"type": "cfg", "sizes": [1, 3, 3, 3]})
+    store, workers = open_store(sys.argv[1]), int(sys.argv[2])
+    datasets.write_dataset(store, config, Stream("train", 3), tokens=300_000, workers=workers, shard_tokens=4000)
+"""
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 2)])
+def test_a_stopped_writer_is_gone_on_from(number: signal.Signals, workers: int, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(store.root), str(workers)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while len(shard_markers(store)) < 3:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    if number == signal.SIGINT:
+        assert errors.splitlines()[-1] == "physlm.errors.Interrupted: stopped; every whole shard is stored"
+    time.sleep(1.5)  # orphaned workers see within a second that they are
+    kept = {key: time for key, time in times(store).items() if key.endswith(".json")}
+    assert len(kept) >= 3
+    assert not any(key.endswith("tokens-300000/card.json") for key in kept)
+    data = write_dataset(store, CFG, TRAIN, tokens=300_000, shard_tokens=4000)
+    assert {key: times(store)[key] for key in kept} == kept
+    assert_same(whole(data, 1000), registry()["cfg"](CFG).sample(TRAIN, np.arange(data.instances)), labels=False)
+
+
+def shard_markers(store: LocalStore) -> list[str]:
+    return [key for key in store.list("worlds/") if "/shards/" in key and key.endswith(".json")]
 
 
 def test_a_second_call_writes_nothing(alone: LocalStore) -> None:

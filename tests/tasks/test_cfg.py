@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from math import log
 
@@ -276,9 +277,19 @@ def test_imported_grammars_become_configs() -> None:
     assert CfgConfig.model_validate_json(config.model_dump_json()) == config
 
 
+def test_rules_may_be_given_in_the_published_form() -> None:
+    published = grammars.published("cfg3b")
+    implicit = Grammar(published.rules, 3, grammars.random_spelling(3, 12, "overlap", "linear", 0))
+    for grammar in (published, implicit):
+        config = CfgConfig.model_validate({"rules": json.loads(grammars.write(grammar)), "cut": 3})
+        assert Cfg(config).grammar == grammar
+        assert CfgConfig.model_validate_json(config.model_dump_json()) == config
+
+
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
+        ({"rules": {"all": 3}}, 'rules: a grammar in the published form is a JSON object with a list "all"'),
         ({"grammar": "cfg9"}, "no published grammar is called 'cfg9'"),
         ({"grammar": "cfg3b", "rules": [[[[0]]]]}, "leave one of grammar and rules out"),
         ({"grammar": "cfg3b", "sizes": [1, 2, 2]}, "sizes: only random grammars have it"),

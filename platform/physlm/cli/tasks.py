@@ -6,9 +6,9 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TextIO, cast
 
 import numpy as np
 import typer
@@ -31,7 +31,9 @@ Name = Annotated[str, typer.Argument(metavar="TASK", help="The task's name; `phy
 Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="Begin with these published settings.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KNOB=VALUE", help="Set a knob, on top of the preset; may be given many times."),
+    typer.Option(
+        "--set", metavar="KNOB=VALUE", help="Set a knob, on top of the preset, to a value or @FILE; may be repeated."
+    ),
 ]
 Split = Annotated[str, typer.Option("--split", help="train or test: they share no draw.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the stream (the world's is a knob).")]
@@ -77,9 +79,12 @@ def _build(name: str, preset: str | None, settings: Sequence[str] | None) -> Tas
         knob, equals, text = setting.partition("=")
         if not equals or not knob:
             raise UserError(f"--set {setting}: must be KNOB=VALUE, such as --set seed=1")
+        if text.startswith("@"):
+            with _opened(Path(text[1:])) as file:
+                text = file.read()
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # the latter for dates that there aren't
             raise UserError(f"--set {setting}: the value is neither a number, a word nor a list like [1, 2]") from None
         inner = knobs
         *path, last = knob.split(".")
@@ -331,8 +336,6 @@ def verify(
             for judged in answers.judge(lines, task, texts):
                 right, total = right + judged.verdict.correct, total + 1
                 _print_verdict(judged, as_json)
-        except UnicodeDecodeError:
-            raise UserError(f"{file}: is not UTF-8 text; it must be JSON lines") from None
         except UserError as error:
             raise UserError(f"{file}: {error}") from None
     if total == 0:
@@ -354,11 +357,16 @@ def _print_verdict(judged: answers.Judged, as_json: bool) -> None:
         console.output.print(f"line {judged.line}: [red]wrong[/]: {escape(verdict.reason)}")
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """A text file to read. Raises UserError, inside the block too, if it can't be read or is no text."""
     try:
-        return path.open(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            yield file
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not UTF-8 text") from None
 
 
 # -- stats -------------------------------------------------------------------------------------------------------------
