@@ -215,6 +215,12 @@ def _identity(config: BaseModel) -> dict[str, Any]:
     return {**config.model_dump(mode="json", exclude_defaults=True), **kind}
 
 
+def task_config(knobs: Mapping[str, Any]) -> TaskConfig:
+    """The config of an experiment's task section. Raises ExperimentError naming the knob and what would be right."""
+    config = tasks.registry()[_kind("task", knobs, tasks.registry())].config_type
+    return _validate(config.model_validate, knobs, "task", _paths_of(config))
+
+
 @lru_cache(maxsize=256)
 def language(config: TaskConfig) -> Task[Any]:
     """The task of a config, made once."""

@@ -14,14 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
-from safetensors.numpy import save as save_arrays
 
-import physlm
-from physlm import catalog, laws, measures
+from physlm import catalog, datasets, laws, measures
 from physlm import experiment as experiments
-from physlm.errors import ExperimentError, LawDataError, PhyslmError, StoreError
+from physlm.errors import ExperimentError, LawDataError, PhyslmError
 from physlm.experiment import Experiment, Run
 from physlm.launch import local, planning
 from physlm.store import Store
@@ -102,44 +99,11 @@ def open_experiment(store: Store, key: str) -> Experiment:
 
 
 def generate(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
-    """Write each world once: the facts, and a card that says what they are, with their checksum."""
-    worlds = {run.world_id: run for run in experiment.runs}
-    for done, (world_id, run) in enumerate(worlds.items(), 1):
-        card_key = f"worlds/{world_id}/card.json"
-        facts = {name: np.ascontiguousarray(array) for name, array in run.language.facts().items()}
-        card = _card(world_id, run, facts)
-        if store.exists(card_key):
-            if store.get_json(card_key)["sha256"] != card["sha256"]:
-                raise StoreError(
-                    f"worlds/{world_id}: the stored facts differ from those this version of physlm generates; "
-                    "use a new store, or the version that made it"
-                )
-        else:
-            if facts:
-                store.put(f"worlds/{world_id}/facts.safetensors", save_arrays(facts))
-            store.put_json(card_key, card)
+    """Write each world once: the facts, the evaluation sets, and a card that says what they are, with checksums."""
+    worlds = {run.world_id: run.task for run in experiment.runs}
+    for done, config in enumerate(worlds.values(), 1):
+        datasets.write_world(store, config)
         listen(Event("generate", done, len(worlds), "worlds"))
-
-
-def _card(world_id: str, run: Run, facts: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for name, array in sorted(facts.items()):
-        digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
-        digest.update(array.tobytes())
-    task = run.language
-    return {
-        "world_id": world_id,
-        "task": run.task.model_dump(mode="json"),
-        "version": type(task).version,
-        "vocabulary": len(task.vocabulary),
-        "used_tokens": task.used_tokens,
-        "max_length": task.max_length,
-        "population": task.population,
-        "entropy_floor_nats": task.floor(),
-        "facts": {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in facts.items()},
-        "sha256": digest.hexdigest(),
-        "made_by": physlm.__version__,
-    }
 
 
 def _untrained(store: Store, runs: Iterable[Run]) -> list[Run]:

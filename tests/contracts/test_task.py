@@ -63,6 +63,7 @@ def test_it_is_found_by_its_name_and_every_preset_is_valid(name: str) -> None:
     task = tiny(name)
     assert task.name == name
     assert type(build(task.config)) is type(task)
+    assert set(task.presets) > {"tiny"}, "published settings are missing"
     for preset in task.presets.values():
         assert len(make(name, **preset).vocabulary) >= 2
 
@@ -119,6 +120,12 @@ def test_every_knob_is_described(name: str) -> None:
 
 
 @every_task
+def test_the_axes_span_amount_type_difficulty_and_format(name: str) -> None:
+    """Most tasks have all four; none has fewer than three, or its difficulty can't be told from its amount."""
+    assert len({axis.kind for axis in tiny(name).axes}) >= 3
+
+
+@every_task
 def test_evaluations_change_the_difficulty_not_the_vocabulary(name: str) -> None:
     task = tiny(name)
     for overrides in task.evaluations.values():
@@ -134,7 +141,10 @@ def examples() -> Iterator[Any]:
             r"^    (config|text|loss|\w+) +(.+)$", sys.modules[cls.__module__].__doc__ or "", re.MULTILINE
         )
         if rows and rows[0][0] == "config":
-            yield pytest.param(name, dict(rows), id=name)
+            joined: dict[str, str] = {}  # long samples take several lines
+            for row, words in rows:
+                joined[row] = f"{joined[row]} {words}" if row in joined else words
+            yield pytest.param(name, joined, id=name)
 
 
 @pytest.mark.parametrize(("name", "rows"), list(examples()))
@@ -294,13 +304,45 @@ def test_verify_never_raises(name: str, data: st.DataObject) -> None:
 
 
 @every_question
+@settings(max_examples=40, deadline=None)
+@given(raw=st.binary(max_size=400), text=st.text(max_size=200), kept=st.integers(0, 100))
+def test_verify_bears_bytes_and_texts(name: str, raw: bytes, text: str, kept: int) -> None:
+    task = tiny(name)
+    instances = task.sample(TEST, MANY[:1])
+    right = task.completion(instances, 0)
+    bare = np.frombuffer(raw[: len(raw) // 8 * 8], np.uint8)
+    spelt = f"{task.text(right[:kept])} {text}"
+    for completion in (
+        bare,
+        *(bare.view(kind) for kind in ("i1", "u2", "i4", "u8")),
+        task.parse(text),
+        task.parse(spelt),
+    ):
+        verdict = task.verify(instances.truth[0], completion)
+        assert verdict.correct or verdict.reason
+    assert task.verify(instances.truth[0], right[:kept]).correct is (kept >= len(right))
+
+
+@every_task
+@settings(max_examples=40, deadline=None)
+@given(text=st.text(max_size=300))
+def test_any_text_is_parsed(name: str, text: str) -> None:
+    task = tiny(name)
+    tokens = task.parse(text)
+    assert (tokens.dtype, tokens.ndim) == (np.int32, 1)
+    assert ((tokens >= -1) & (tokens < len(task.vocabulary))).all()
+
+
+@every_question
 @pytest.mark.timeout(20)
 def test_verify_bears_megabytes(name: str) -> None:
     task = tiny(name)
     instances = task.sample(TEST, MANY[:1])
     right = task.completion(instances, 0)
     random = np.random.default_rng(0).integers(0, len(task.vocabulary), 2**18, dtype=np.int32)
-    for huge in (random, np.tile(right, 2**18 // len(right)), np.concatenate([right, random])):
+    foreign = np.random.default_rng(0).integers(-(2**31), 2**31, 2**18, dtype=np.int32)
+    words = task.parse("word " * 2**18)
+    for huge in (random, np.tile(right, 2**18 // len(right)), np.concatenate([right, random]), foreign, words):
         verdict = task.verify(instances.truth[0], huge)
         assert not verdict.correct
         assert len(verdict.reason) < 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from math import log
 
@@ -232,6 +233,23 @@ def test_the_floor_is_the_mean_surprise_of_the_truth() -> None:
     assert small(grammar="cfg3b").floor() / log(2) == pytest.approx(169.2, abs=0.05)
 
 
+def test_surprisal_is_that_of_whole_sentences() -> None:
+    task = small(implicit="overlap", implicit_tokens=9)
+    instances = task.sample(Stream("test"), FIRST)
+    surprisal = task.surprisal(instances)
+    assert surprisal is not None
+    assert surprisal.tolist() == pytest.approx([-task.log_probability(instances[i][1:]) for i in range(len(FIRST))])
+    assert small(perturbation="terminals").surprisal(instances) is None
+
+
+def test_evaluations_begin_sentences_or_go_on_with_them() -> None:
+    assert small(grammar="cfg3f").evaluations == {"continue": {"cut": 50}}
+    assert small(grammar="cfg3f", cut=50).evaluations == {"start": {"cut": 0}}
+    assert small(grammar="cfg3f", cut=7).evaluations == {"start": {"cut": 0}, "continue": {"cut": 50}}
+    task = small()
+    assert task.evaluations == {"continue": {"cut": task.grammar.min_length - 1}}
+
+
 def test_unused_tokens_are_not_counted() -> None:
     task = small(rules=[[[[0, 2]]]])
     assert len(task.vocabulary) == 4
@@ -259,9 +277,19 @@ def test_imported_grammars_become_configs() -> None:
     assert CfgConfig.model_validate_json(config.model_dump_json()) == config
 
 
+def test_rules_may_be_given_in_the_published_form() -> None:
+    published = grammars.published("cfg3b")
+    implicit = Grammar(published.rules, 3, grammars.random_spelling(3, 12, "overlap", "linear", 0))
+    for grammar in (published, implicit):
+        config = CfgConfig.model_validate({"rules": json.loads(grammars.write(grammar)), "cut": 3})
+        assert Cfg(config).grammar == grammar
+        assert CfgConfig.model_validate_json(config.model_dump_json()) == config
+
+
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
+        ({"rules": {"all": 3}}, 'rules: a grammar in the published form is a JSON object with a list "all"'),
         ({"grammar": "cfg9"}, "no published grammar is called 'cfg9'"),
         ({"grammar": "cfg3b", "rules": [[[[0]]]]}, "leave one of grammar and rules out"),
         ({"grammar": "cfg3b", "sizes": [1, 2, 2]}, "sizes: only random grammars have it"),

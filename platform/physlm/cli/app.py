@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import experiments
+from physlm.cli import experiments, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -36,3 +36,4 @@ def root(
 
 
 experiments.add_to(app)
+tasks.add_to(app)

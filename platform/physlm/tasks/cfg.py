@@ -21,6 +21,7 @@ is whether what it writes is a sentence.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
@@ -46,7 +47,9 @@ class CfgConfig(TaskConfig):
 
     type: Literal["cfg"] = "cfg"
     grammar: str | None = Field(None, description="a published grammar by name: cfg3b, cfg3f, cfg3k, ...")
-    rules: Rules | None = Field(None, description="the rules themselves: right-hand sides by level and symbol")
+    rules: Rules | None = Field(
+        None, description="the rules themselves: right-hand sides by level and symbol, or the published JSON form"
+    )
     sizes: tuple[int, ...] = Field(
         (1, 3, 3, 3, 3), min_length=2, description="symbols of each level, the root's 1 first"
     )
@@ -69,6 +72,18 @@ class CfgConfig(TaskConfig):
     perturbed: float = Field(1.0, ge=0, le=1, description="τ, fraction of the training sentences that have errors")
     error_rate: float = Field(0.1, ge=0, le=1, description="γ, errors per symbol in such a sentence")
     cut: int = Field(0, ge=0, le=10_000, description="c, tokens of a sentence that the model is given to go on from")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published_form(cls, knobs: Any) -> Any:
+        if not isinstance(knobs, dict) or not isinstance(knobs.get("rules"), dict):
+            return knobs
+        try:
+            grammar = grammars.read(json.dumps(knobs["rules"]))
+        except UserError as error:
+            raise ValueError(f"rules: {error}") from error
+        spelt = {"spelling": grammar.spelling} if "content_map" in knobs["rules"] else {}
+        return {**knobs, "rules": grammar.rules, **spelt}
 
     @model_validator(mode="after")
     def _makes_a_grammar(self) -> CfgConfig:
@@ -184,6 +199,14 @@ class Cfg(Task[CfgConfig]):
         """Entropy of an unperturbed sentence as a string, in nats: see `string_entropy`."""
         return self.string_entropy.value
 
+    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
+        """-ln P of each sentence, its end included, summed over all its trees; None for a perturbed language."""
+        if self.config.perturbation != "none":
+            return None
+        sentences = np.delete(instances.tokens, instances.offsets[:-1])
+        offsets = instances.offsets - np.arange(len(instances.offsets))
+        return -grammars.parse(self.grammar, sentences, offsets).log_probability
+
     def facts(self) -> Mapping[str, NDArray[Any]]:
         """The grammar as arrays.
 
@@ -227,6 +250,12 @@ class Cfg(Task[CfgConfig]):
                 for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
             ],
         )
+
+    @property
+    def evaluations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Whole sentences, and going on from 50 tokens (from all but one where the shortest has fewer)."""
+        cuts = {"start": 0, "continue": min(50, self.grammar.min_length - 1)}
+        return {name: {"cut": cut} for name, cut in cuts.items() if cut != self.config.cut}
 
     @property
     def _label_levels(self) -> range:
