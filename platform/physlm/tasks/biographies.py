@@ -367,7 +367,8 @@ class Biographies(Task[ConfigT]):
     def useful(self) -> Task[ConfigT]:
         """The same language with nothing but the people's biographies: an instance for each fact to know."""
         update = {"qa_fraction": 0.0, "junk_fraction": 0.0, "celebrities": 0, "junk_people": 0}
-        return type(self)(self.config.model_copy(update=update))
+        config = self.config.model_copy(update=update)
+        return self if config == self.config else type(self)(config)
 
     # -- exposures -----------------------------------------------------------------------------------------------------
 

@@ -147,6 +147,21 @@ class Task(ABC, Generic[ConfigT]):
         return None
 
     @property
+    def useful(self) -> Task[Any]:
+        """The language, with the same facts and vocabulary, of what is worth knowing alone: without junk or questions.
+
+        An exposure of it shows each fact once.
+        """
+        return self
+
+    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+        """Paraphrases of the instances at these positions, the number-th of each: the same truth, rendered otherwise.
+
+        What an instance is about and what answers it stay; all that its form leaves free is drawn anew. Optional.
+        """
+        raise UserError(f"{self.name} says each thing in one way only: it has no paraphrases")
+
+    @property
     def used_tokens(self) -> int:
         """Distinct tokens that can occur: embedding rows that count as parameters."""
         return len(self.vocabulary)
