@@ -130,7 +130,7 @@ def _card(world_id: str, run: Run, facts: Mapping[str, np.ndarray[Any, Any]]) ->
     return {
         "world_id": world_id,
         "task": run.task.model_dump(mode="json"),
-        "version": type(task).version,
+        "version": task.revision,
         "vocabulary": len(task.vocabulary),
         "used_tokens": task.used_tokens,
         "max_length": task.max_length,

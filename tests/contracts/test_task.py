@@ -143,7 +143,7 @@ def test_the_worked_example_is_a_real_sample(name: str, rows: dict[str, str]) ->
     knobs = {}
     for setting in rows.pop("config").split():
         knob, _, value = setting.partition("=")
-        knobs[knob] = json.loads(value) if re.match(r"[\d\[{tf]", value) else value
+        knobs[knob] = json.loads(value) if re.match(r"[\d\[{]|(true|false)$", value) else value
     task = make(name, **knobs)
     words = re.split(r"\s{4,}", rows.pop("text").strip())[0].split()
     tokens = task.parse(" ".join(words))

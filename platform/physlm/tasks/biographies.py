@@ -8,7 +8,7 @@ neighbours. Questions and junk go on from exposure to exposure through shuffles 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from physlm import randomness
 from physlm.people import AGAIN, ATTRIBUTES, FACTS, Lexicon, Script, World, pools
 from physlm.people.wordings import QUESTIONS_EACH, SENTENCES
-from physlm.tasks.answers import compare
+from physlm.tasks.answers import LazyLabels, compare
 from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
@@ -180,25 +180,6 @@ class Truths(Sequence[Asked]):
         return Asked(start - int(self.offsets[i]), answer, int(self.drawn.question[i]), persons)
 
 
-class LazyLabels(Mapping[str, NDArray[np.int32]]):
-    """Labels that are made when asked for: training needs none."""
-
-    def __init__(self, makers: Mapping[str, Callable[[], NDArray[np.int32]]]) -> None:
-        self._makers = makers
-        self._made: dict[str, NDArray[np.int32]] = {}
-
-    def __getitem__(self, name: str) -> NDArray[np.int32]:
-        if name not in self._made:
-            self._made[name] = self._makers[name]()
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
-
-
 def below(words: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
     """Numbers below n from random words, n far below 2³²."""
     return (words.astype(np.uint64) * np.uint64(n) >> np.uint64(32)).astype(np.int64)
@@ -290,7 +271,7 @@ class Biographies(Task[ConfigT]):
     ) -> None:
         """Complete questions at these rows: `drawn.sequence` behind its head, `drawn.persons[:, 1]`, and `held`.
 
-        wording: int64 [m], which way to ask; words: uint32 [m, 3], further random words of each question's own. The
+        wording: int64 [m], which way to ask; words: uint32 [m, 2], further random words of each question's own. The
         form at QUESTION_FORM must end with the mark that asks for the answer, all the forms behind it are the answer.
         """
 
@@ -466,9 +447,9 @@ class Biographies(Task[ConfigT]):
             words = randomness.words(stream.key("bios", "questions", c.seed), indices[rows], 4)
             wording = below(words[:, 0], c.question_wordings)
             if reworded is not None:  # another of all the ways to ask
-                again = randomness.words(stream.key("bios", "ask again", c.seed, reworded), indices[rows], 1)[:, 0]
-                wording = (wording + 1 + below(again, QUESTIONS_EACH - 1)) % QUESTIONS_EACH
-            self._ask(rows, drawn, held, wording, words[:, 1:])
+                others = QUESTIONS_EACH - 1
+                wording = (wording + 1 + (below(words[:, 1], others) + reworded) % others) % QUESTIONS_EACH
+            self._ask(rows, drawn, held, wording, words[:, 2:])
         asked = np.where(drawn.kind == QUESTION, -1 - ANSWER_FORM, _HEAD).astype(np.int32)
         written = self.script.write(drawn.sequence, held, asked, FIRST_VALUE, self.max_length)
         return Instances(

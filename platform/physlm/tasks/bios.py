@@ -48,6 +48,7 @@ from physlm.tasks.biographies import (
     Biographies,
     BiographiesConfig,
     Drawn,
+    Truths,
 )
 from physlm.tasks.contract import Instances, register
 
@@ -191,8 +192,10 @@ class Bios(Biographies[BiosConfig]):
         things = {BIOGRAPHY: c.people, CELEBRITY: c.celebrities, JUNK: c.junk_people, QUESTION: questions}[kind]
         return log(self.population / share) + log(things)
 
-    def surprisal(self, instances: Instances) -> NDArray[np.float64]:
-        drawn: Drawn = instances.truth.drawn  # type: ignore[attr-defined]
+    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
+        if not isinstance(instances.truth, Truths):
+            return None  # made by another task: what they were drawn from isn't known
+        drawn = instances.truth.drawn
         surprisal = np.zeros(len(instances))
         for kind in np.unique(drawn.kind).tolist():
             rows = np.flatnonzero(drawn.kind == kind)

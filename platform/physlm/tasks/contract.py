@@ -125,6 +125,11 @@ class Task(ABC, Generic[ConfigT]):
         return self.config.type
 
     @property
+    def revision(self) -> int:
+        """What runs are keyed by: the version, and for a task around another one also that one's."""
+        return self.version
+
+    @property
     @abstractmethod
     def vocabulary(self) -> Sequence[str]:
         """Every token by id, as printable text; its length is the model's vocabulary size."""
