@@ -155,6 +155,7 @@ def test_the_defaults_that_identities_rest_on_are_unchanged() -> None:
     assert BiodConfig().model_dump() == {
         "type": "biod", "seed": 0, "people": 1000, "attributes": 4, "chunks": 1, "diversity": 64,
         "chunk_length": 1, "vocabulary": 64, "name_length": 3,
+        "junk_people": 0, "junk_fraction": 0.0, "tag": False,
     }  # fmt: skip
 
 

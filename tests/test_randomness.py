@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import factorial
+
 import numpy as np
 import pytest
 
@@ -51,6 +54,39 @@ def test_permutations_differ_by_epoch_and_are_whole() -> None:
     first, second = (randomness.permutation(5, epoch, 1000) for epoch in (0, 1))
     assert sorted(first) == sorted(second) == list(range(1000))
     assert (first != second).any()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 100, 12_345])
+def test_places_are_a_shuffle_for_each_epoch(n: int) -> None:
+    key, everything = randomness.key("places", n), np.arange(n)
+    shuffles = [randomness.places(key, np.full(n, epoch), n, everything) for epoch in range(20)]
+    assert all(sorted(shuffle) == list(range(n)) for shuffle in shuffles)
+    if n >= 100:
+        assert len({shuffle.tobytes() for shuffle in shuffles}) == 20
+        assert np.mean([(a == b).mean() for a, b in pairwise(shuffles)]) < 5 / n
+    large = randomness.places(key, np.zeros(3, np.int64), 2**61, np.array([0, 1, 2**61 - 1]))
+    assert len(set(large.tolist())) == 3
+    assert 0 <= large.min() <= large.max() < 2**61
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6])
+def test_all_shuffles_of_a_few_are_about_as_likely(n: int) -> None:
+    draws = 200 * factorial(n)
+    table = np.stack([randomness.places(9, np.arange(draws), n, np.full(draws, i)) for i in range(n)], axis=1)
+    _, counts = np.unique(table, axis=0, return_counts=True)
+    assert len(counts) == factorial(n)
+    freedom = factorial(n) - 1
+    assert ((counts - 200) ** 2 / 200).sum() < freedom + 5 * (2 * freedom) ** 0.5
+
+
+def test_places_of_neighbours_are_independent() -> None:
+    n, epochs = 50, np.arange(100_000)
+    a, b = (randomness.places(3, epochs, n, np.full_like(epochs, i)) for i in (10, 11))
+    pairs = np.bincount(a * n + b, minlength=n * n).reshape(n, n)
+    expected = len(epochs) / (n * (n - 1))
+    assert np.diag(pairs).sum() == 0
+    off = pairs[~np.eye(n, dtype=bool)]
+    assert ((off - expected) ** 2 / expected).sum() < 2449 + 5 * (2 * 2449) ** 0.5
 
 
 def test_keys_tell_purposes_apart() -> None:

@@ -129,7 +129,7 @@ class Run:
             "training": _identity(self.training),
             "seed": self.seed,
             "versions": {
-                "task": type(self.language).version,
+                "task": self.language.revision,
                 "model": self.model.version,
                 "training": self.training.version,
             },
@@ -230,7 +230,7 @@ def language(config: TaskConfig) -> Task[Any]:
 @lru_cache(maxsize=4096)
 def world_id(config: TaskConfig) -> str:
     """16 hex digits: the hash of a task's configuration and version."""
-    return _digest({"task": _identity(config), "version": type(language(config)).version})
+    return _digest({"task": _identity(config), "version": language(config).revision})
 
 
 @dataclass(frozen=True)
@@ -396,11 +396,16 @@ def _check_paths(file: _File) -> None:
                 raise ExperimentError(f"{where}.{path}: no such knob; {_nearest(path, valid)}")
 
 
-def _paths_of(config: type[BaseModel]) -> list[str]:
+def _paths_of(config: type[BaseModel], value: Mapping[str, Any] | None = None) -> list[str]:
+    """Knobs by their dotted paths; the value tells which task a task is around."""
     paths: list[str] = []
     for name, field in config.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            paths += [f"{name}.{inner}" for inner in _paths_of(field.annotation)]
+            nested, inner_value = field.annotation, (value or {}).get(name)
+            if nested is TaskConfig and isinstance(inner_value, Mapping):
+                task = tasks.registry().get(str(inner_value.get("type")))
+                nested = task.config_type if task else nested
+            paths += [f"{name}.{inner}" for inner in _paths_of(nested)]
         else:
             paths.append(name)
     return paths
@@ -426,7 +431,7 @@ def _fields(file: _File, section: Section, known: Mapping[str, T], config: Calla
     names: dict[str, None] = {}
     for kind in kinds:
         cls = known[_kind(section, {"type": kind}, known)]
-        names.update(dict.fromkeys(_paths_of(config(cls))))
+        names.update(dict.fromkeys(_paths_of(config(cls), value)))
     return list(names)
 
 
@@ -455,7 +460,7 @@ def _section(
 ) -> Any:
     value = _changed(getattr(file, section), section, changes)
     cls = config(known[_kind(section, value, known)])
-    return _validate(cls.model_validate, value, section, _paths_of(cls))
+    return _validate(cls.model_validate, value, section, _paths_of(cls, value))
 
 
 def _training(file: _File, changes: Mapping[str, Value], task: Task[Any]) -> TrainingConfig:
@@ -506,7 +511,7 @@ def _sentence(error: ValidationError, where: str, names: Sequence[str]) -> str:
 
 
 def _nearest(word: str, names: Sequence[str]) -> str:
-    close = get_close_matches(word, names, n=1, cutoff=0.5)
+    close = [name for name in names if name.lower() == word.lower()] or get_close_matches(word, names, n=1, cutoff=0.5)
     if not close:  # the last part alone, for paths
         tails = {name.rpartition(".")[2]: name for name in names}
         close = [tails[tail] for tail in get_close_matches(word.rpartition(".")[2], list(tails), n=1, cutoff=0.5)]

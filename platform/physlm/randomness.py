@@ -5,6 +5,7 @@ Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"
 instance. So instance 10⁹ costs the same as instance 0, in any order, on any number of workers.
 
 Vectorised:   words(key, indices, 3)          -> uint32 [n, 3]
+              places(key, epochs, n, indices) -> where shuffles of range(n) put these indices, whatever n is
 In numba:     s = start(key, index)           -> state of one instance's sequence
               bits(s), below(s, n), uniform(s) -> successive draws
 """
@@ -71,6 +72,52 @@ def permutation(key64: int, epoch: int, n: int) -> NDArray[np.int64]:
     """Uniform permutation of range(n), one for each (key, epoch). Returns int64 [n]."""
     keys = words(key64, epoch * n + np.arange(n, dtype=np.int64), 2).astype(np.uint64)
     return np.argsort((keys[:, 0] << _SHIFT) | keys[:, 1], kind="stable")
+
+
+@njit(cache=True)
+def _mixed(x):  # type: ignore[no-untyped-def]
+    """SplitMix64's finaliser (Steele et al. 2014): every bit of the result depends on every bit of x."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@njit(cache=True)
+def place(key64, epoch, n, i):  # type: ignore[no-untyped-def]
+    """Where a shuffle of range(n), one for each (key, epoch), puts i: constant time, no memory, n below 2⁶².
+
+    A Feistel network on pairs of digits with cycle walking (Black and Rogaway 2002, "Ciphers with arbitrary finite
+    domains"), made of SplitMix64. Returns int64.
+    """
+    left = np.uint64(np.ceil(np.sqrt(np.float64(n))))
+    right = np.uint64((np.uint64(n) + left - np.uint64(1)) // left)
+    rounds = 16 if n < 1 << 12 else 8  # fewer leave some shuffles of five or six things likelier than others
+    seed = _mixed(np.uint64(key64) ^ _mixed(np.uint64(epoch) + np.uint64(0x9E3779B97F4A7C15)))
+    x = np.uint64(i)
+    while True:
+        low, high = x % left, x // left
+        for round_ in range(rounds):
+            seed_ = seed + np.uint64(round_) * np.uint64(0x9E3779B97F4A7C15)
+            if round_ % 2 == 0:
+                low = (low + ((_mixed(seed_ ^ (high << np.uint64(6))) >> _SHIFT) * left >> _SHIFT)) % left
+            else:
+                high = (high + ((_mixed(seed_ ^ (low << np.uint64(6))) >> _SHIFT) * right >> _SHIFT)) % right
+        x = low + left * high
+        if x < np.uint64(n):
+            return np.int64(x)
+
+
+@njit(cache=True)
+def _places(key64, epochs, n, indices, out):  # type: ignore[no-untyped-def]
+    for j in range(len(indices)):
+        out[j] = place(key64, epochs[j], n, indices[j])
+
+
+def places(key64: int, epochs: NDArray[np.int64], n: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`place` of many: int64 [m] epochs and indices below n. Returns int64 [m]."""
+    out = np.empty(len(indices), np.int64)
+    _places(np.uint64(key64), epochs, n, indices, out)
+    return out
 
 
 @njit(cache=True)

@@ -37,6 +37,7 @@ def tiny(name: str, **knobs: Any) -> Task[Any]:
 TASKS = list(registry())
 ASKING = [name for name, cls in registry().items() if cls.verify is not Task.verify]
 SILENT = [name for name in TASKS if name not in ASKING]
+REWORDING = [name for name, cls in registry().items() if cls.reword is not Task.reword]
 SURPRISED = [name for name, cls in registry().items() if cls.surprisal is not Task.surprisal]
 
 every_task = pytest.mark.parametrize("name", TASKS)
@@ -152,7 +153,7 @@ def test_the_worked_example_is_a_real_sample(name: str, rows: dict[str, str]) ->
     knobs = {}
     for setting in rows.pop("config").split():
         knob, _, value = setting.partition("=")
-        knobs[knob] = json.loads(value) if re.match(r"[\d\[{tf]", value) else value
+        knobs[knob] = json.loads(value) if re.match(r"[\d\[{]|(true|false)$", value) else value
     task = make(name, **knobs)
     words = re.split(r"\s{4,}", rows.pop("text").strip())[0].split()
     tokens = task.parse(" ".join(words))
@@ -221,6 +222,37 @@ def test_probe_targets_are_labels_of_so_many_classes(name: str) -> None:
         seen = np.unique(labels[target][labels[target] >= 0])
         assert 2 <= len(seen) <= classes, target
         assert seen[-1] < classes, target
+
+
+@pytest.mark.parametrize("name", REWORDING)
+def test_paraphrases_are_other_texts_with_the_same_answers(name: str) -> None:
+    task = tiny(name)
+    for stream in (TRAIN, TEST):
+        original, other, again = task.sample(stream, MANY), task.reword(stream, MANY, 0), task.reword(stream, MANY, 1)
+        texts = [[bytes(instances[i]) for i in range(len(MANY))] for instances in (original, other, again)]
+        assert np.mean([a != b for a, b in zip(texts[0], texts[1], strict=True)]) > 0.8
+        assert np.mean([a != b for a, b in zip(texts[1], texts[2], strict=True)]) > 0.3
+        assert other.lengths.max() <= task.max_length
+        for i in (7, 200):
+            assert content(task.reword(stream, MANY[i : i + 1], 0), 0) == content(other, i)
+        if "person" in original.labels:
+            people = [x.labels["person"][x.offsets[:-1]] for x in (original, other)]
+            np.testing.assert_array_equal(*people)
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name not in REWORDING])
+def test_a_task_of_one_wording_says_so(name: str) -> None:
+    with pytest.raises(UserError, match="no paraphrases"):
+        tiny(name).reword(TEST, MANY, 0)
+
+
+@every_task
+def test_what_is_worth_knowing_has_the_same_facts_and_vocabulary(name: str) -> None:
+    task = tiny(name)
+    assert list(task.useful.vocabulary) == list(task.vocabulary)
+    assert task.useful.max_length <= task.max_length
+    for fact, array in task.useful.facts().items():
+        np.testing.assert_array_equal(array, task.facts()[fact])
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------

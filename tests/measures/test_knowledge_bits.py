@@ -94,6 +94,13 @@ def test_a_member_is_measured_as_it_would_be_alone(context: int) -> None:
             assert a.value == pytest.approx(b.value, rel=1e-4, abs=1e-3)
 
 
+def test_junk_is_not_scored() -> None:
+    mixed = Biod(TASK.config.model_copy(update={"junk_people": 500, "junk_fraction": 0.8}))
+    members = [Member(task, 4, TASK.max_length, 1000) for task in (TASK, mixed)]
+    plain, found = (KnowledgeBits().take(make([4]), [member])[0] for member in members)
+    assert plain == found
+
+
 def test_an_untrained_model_knows_nothing() -> None:
     found = {o.measure: o for o in KnowledgeBits().take(make([0]), [MEMBER])[0]}
     assert found["learned_bits"].value < 0

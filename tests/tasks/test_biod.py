@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from math import log, log2
 
 import numpy as np
@@ -99,6 +100,68 @@ def test_the_worlds_information_is_the_papers_formula() -> None:
     expected = 100 * log2(8**3 / 100) + 100 * 2 * 3 * log2(10) + 2 * 10 * log2(8**2 / 10)
     assert task.bits_max == pytest.approx(expected)
     assert task.floor() == pytest.approx(log(100) + log(2))
+
+
+JUNK = {"people": 40, "attributes": 3, "vocabulary": 9, "diversity": 5, "junk_people": 360, "junk_fraction": 0.75}
+
+
+@pytest.mark.parametrize("tag", [False, True])
+def test_an_exposure_shows_each_person_once_and_its_share_of_junk(tag: bool) -> None:
+    task = Biod(BiodConfig(**JUNK, tag=tag))
+    plain = Biod(BiodConfig(people=40, attributes=3, vocabulary=9, diversity=5))
+    assert task.population == 160
+    for fact, array in task.facts().items():
+        np.testing.assert_array_equal(array, plain.facts()[fact])
+    useful = {tuple(name) for name in task.facts()["names"].tolist()}
+    sets = [{tuple(v) for v in task.facts()["values"][:, k].tolist()} for k in range(3)]
+    names, values = [], []
+    for exposure in range(10):
+        sample = task.sample(Stream("train", 2), exposure * 160 + np.arange(160))
+        person = sample.labels["person"][sample.offsets[:-1]]
+        assert sorted(person[person >= 0]) == list(range(40))
+        for i in np.flatnonzero(person < 0):
+            row = slice(*sample.offsets[i : i + 2])
+            names.append(tuple((sample.tokens[row][sample.labels["part"][row] == NAME] - 1).tolist()))
+            values.append(sample.tokens[row][sample.labels["part"][row] == VALUE] - 1)
+        tagged = sample.tokens[sample.offsets[:-1] + 1] == len(task.vocabulary) - 1
+        assert (tagged == (person >= 0)).all() if tag else len(task.vocabulary) == len(plain.vocabulary)
+        np.testing.assert_array_equal(sample.lengths, np.where((person >= 0) & tag, 11, 10))
+    assert len(set(names[:360])) == 360  # all of them once, then all again
+    assert set(names[360:720]) == set(names[:360])
+    assert set(names).isdisjoint(useful)
+    assert {v for row in values for v in map(tuple, row[:, None].tolist())} <= set.union(*sets)
+
+
+def test_all_names_can_be_taken() -> None:
+    task = Biod(BiodConfig(people=20, vocabulary=4, diversity=3, junk_people=44, junk_fraction=0.9))
+    sample = task.sample(Stream(), np.arange(task.population))
+    names = sample.tokens[sample.labels["part"] == NAME].reshape(-1, 3)
+    assert len(np.unique(names, axis=0)) == 64
+    with pytest.raises(ValidationError, match="65 persons need distinct names"):
+        BiodConfig(people=21, vocabulary=4, diversity=3, junk_people=44)
+    with pytest.raises(ValidationError, match="junk_fraction needs persons"):
+        BiodConfig(junk_fraction=0.5)
+
+
+def test_junk_leaves_the_useful_persons_and_what_can_be_known_alone() -> None:
+    task = Biod(BiodConfig(**JUNK, tag=True))
+    assert task.useful.config.junk_people == 0
+    assert list(task.useful.vocabulary) == list(task.vocabulary)
+    assert task.bits_max == Biod(BiodConfig(people=40, attributes=3, vocabulary=9, diversity=5)).bits_max
+    sample = task.useful.sample(Stream("test"), np.arange(40))
+    assert (sample.tokens.reshape(40, -1)[:, 1] == len(task.vocabulary) - 1).all()
+    shares = np.array([40, 120]) / 160
+    assert task.floor() == pytest.approx(-(shares * np.log(shares / [40, 360])).sum() + log(6))
+    seen = np.unique(task.sample(Stream(), np.arange(20 * 160)).tokens)
+    assert len(seen) == task.used_tokens
+    large = Biod(BiodConfig(people=1000, vocabulary=600, junk_people=10**8, junk_fraction=7 / 8))
+    assert large.sample(Stream(), np.arange(2000)).labels["person"].min() == -1
+
+
+def test_runs_without_junk_are_the_runs_they_were() -> None:
+    assert set(BiodConfig().model_dump(exclude_defaults=True)) == set()
+    tokens = Biod(BiodConfig()).sample(Stream(), np.arange(1000)).tokens
+    assert hashlib.sha256(tokens.tobytes()).hexdigest()[:16] == "56a3a1a0abb08b53"
 
 
 def test_too_few_strings_are_refused() -> None:

@@ -23,7 +23,7 @@ def language(task: Task[Any]) -> dict[str, Any]:
     return {
         "world_id": world_id(task.config),
         "task": task.config.model_dump(mode="json"),
-        "version": type(task).version,
+        "version": task.revision,
         "description": title(type(task)),
         "axes": [{"knob": axis.knob, "kind": axis.kind, "meaning": axis.meaning} for axis in task.axes],
         "vocabulary": len(task.vocabulary),

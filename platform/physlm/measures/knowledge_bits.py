@@ -6,12 +6,14 @@ mean in nats, a model with P parameters stores at least
     R·P = N·log₂(N₀/e^p₁) + N·K·log₂(D^C/e^p₂) + K·D·log₂(T^L/(D·e^p₃))      bits, of at most
     R_max·P = N·log₂(N₀/N) + N·K·C·log₂D + K·D·log₂(T^L/D).
 
-Each person is scored once, its sentences in an order not seen in training, in windows packed as in training.
+Each person worth knowing is scored once, its sentences in an order not seen in training, in windows packed as in
+training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import log, log2, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,7 @@ class KnowledgeBits(Measure):
         return None if isinstance(task, Biod) else f"it counts the facts of the task biod, not of {task.name}"
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        members = [replace(m, task=m.task.useful) for m in members]
         people = max(m.task.config.people for m in members)
         scored = score(decoder, members, people)
         return [observations(m, s) for m, s in zip(members, scored, strict=True)]

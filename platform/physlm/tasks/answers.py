@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
@@ -124,3 +124,22 @@ def compare(
     token = int(given[first])
     shown = words[token] if 0 <= token < len(words) else f"{token}, which is no token"
     return Verdict(False, f"token {first + 1} of the answer is {words[right[first]]}, not {shown}", counts)
+
+
+class LazyLabels(Mapping[str, NDArray[np.int32]]):
+    """Labels that are made when asked for: training needs none."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], NDArray[np.int32]]]) -> None:
+        self._makers = makers
+        self._made: dict[str, NDArray[np.int32]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[np.int32]:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)

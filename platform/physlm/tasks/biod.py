@@ -12,6 +12,9 @@ and gives the attributes in an order drawn anew at each exposure:
 
 The text's fixed words carry no knowledge and are left out; names are strings of `name_length` symbols, so there are
 N₀ = T^name_length of them (the paper has N₀ = 400·400·1000 full names).
+
+Junk (Part 3.3, section 10): `junk_fraction` of the texts are about N′ persons not worth knowing; an exposure still
+shows each of the N once. `tag` puts a special token in front of what is worth knowing.
 """
 
 from __future__ import annotations
@@ -42,12 +45,20 @@ class BiodConfig(TaskConfig):
     chunk_length: int = Field(1, ge=1, le=50, description="L, tokens in a chunk")
     vocabulary: int = Field(64, ge=2, le=60_000, description="T, symbols that names and chunks are made of")
     name_length: int = Field(3, ge=1, le=12, description="tokens in a name; N₀ = T^name_length names exist")
+    junk_people: int = Field(0, ge=0, le=10**8, description="N′, persons not worth knowing")
+    junk_fraction: float = Field(0.0, ge=0, lt=1, description="share of the texts that are about them")
+    tag: bool = Field(False, description="a special token in front of texts worth knowing")
 
     @model_validator(mode="after")
     def _enough_strings(self) -> BiodConfig:
-        if self.people > self.vocabulary**self.name_length:
+        if self.junk_fraction and not self.junk_people:
+            raise ValueError("junk_people: junk_fraction needs persons that are not worth knowing, such as 1000")
+        if self.junk_people and self.vocabulary**self.name_length >= 2**62:  # their names are numbered
+            raise ValueError(f"junk_people: with vocabulary {self.vocabulary}, name_length must be smaller")
+        persons = self.people + self.junk_people
+        if persons > self.vocabulary**self.name_length:
             raise ValueError(
-                f"people: {self.people} persons need distinct names, but vocabulary {self.vocabulary} and "
+                f"people: {persons} persons need distinct names, but vocabulary {self.vocabulary} and "
                 f"name_length {self.name_length} give only {self.vocabulary**self.name_length}"
             )
         if self.diversity > self.vocabulary**self.chunk_length:
@@ -56,6 +67,11 @@ class BiodConfig(TaskConfig):
                 f"chunk_length {self.chunk_length} give only {self.vocabulary**self.chunk_length}"
             )
         return self
+
+    @property
+    def junk_each(self) -> int:
+        """Texts about junk persons in an exposure."""
+        return round(self.people * self.junk_fraction / (1 - self.junk_fraction))
 
     @property
     def value_length(self) -> int:
@@ -98,13 +114,16 @@ class Biod(Task[BiodConfig]):
             "chunk_length": 4,
             "vocabulary": 1000,
         },
+        "tiny_junk": {"people": 500, "junk_people": 10_000, "junk_fraction": 7 / 8},
+        "tiny_tagged": {"people": 500, "junk_people": 10_000, "junk_fraction": 7 / 8, "tag": True},
     }
 
     @cached_property
     def vocabulary(self) -> Sequence[str]:
-        """`<s>`, then T symbols `s0 s1 ...`, then K keys `ID0 ID1 ...`."""
+        """`<s>`, then T symbols `s0 s1 ...`, then K keys `ID0 ID1 ...`, then `<useful>` if texts are tagged."""
         c = self.config
-        return ["<s>", *(f"s{i}" for i in range(c.vocabulary)), *(f"ID{i}" for i in range(c.attributes))]
+        symbols, keys = (f"s{i}" for i in range(c.vocabulary)), (f"ID{i}" for i in range(c.attributes))
+        return ["<s>", *symbols, *keys, *(["<useful>"] if c.tag else [])]
 
     @property
     def separator(self) -> int:
@@ -112,18 +131,35 @@ class Biod(Task[BiodConfig]):
 
     @property
     def population(self) -> int:
-        return self.config.people
+        """Texts of one exposure: each of the N persons once, and the junk between them."""
+        return self.config.people + self.config.junk_each
+
+    @property
+    def useful(self) -> Biod:
+        """The same language without its junk: an instance for each person worth knowing."""
+        if not self.config.junk_people:
+            return self
+        return Biod(self.config.model_copy(update={"junk_people": 0, "junk_fraction": 0.0}))
 
     @property
     def max_length(self) -> int:
         c = self.config
-        return 1 + c.name_length + c.attributes * (1 + c.value_length)
+        return 1 + c.tag + c.name_length + c.attributes * (1 + c.value_length)
 
     @cached_property
     def used_tokens(self) -> int:
         """Embedding rows in use: the separator, the keys, and the symbols that occur in a name or a value."""
-        symbols = np.union1d(np.unique(self._names), np.unique(self._values))
-        return 1 + self.config.attributes + len(symbols)
+        c = self.config
+        seen = np.zeros(c.vocabulary, np.bool_)
+        seen[self._names] = True
+        seen[self._values] = True
+        for start in range(0, c.junk_people if c.junk_each else 0, 1 << 16):
+            if seen.all():
+                break
+            names, values = self._junk(np.arange(start, min(start + (1 << 16), c.junk_people), dtype=np.int64))
+            seen[names] = True
+            seen[values] = True
+        return 1 + c.attributes + c.tag + int(seen.sum())
 
     @property
     def axes(self) -> Sequence[Axis]:
@@ -134,11 +170,17 @@ class Biod(Task[BiodConfig]):
             Axis("diversity", "type", "how many strings a chunk is drawn from"),
             Axis("chunk_length", "format", "tokens that spell a chunk", (2, 4)),
             Axis("vocabulary", "format", "symbols that spell names and chunks"),
+            Axis("junk_fraction", "difficulty", "what is not worth knowing"),
         )
 
     def floor(self) -> float:
-        """ln N + ln K!: who comes next and in which order can't be known, all else can. In nats per person."""
-        return log(self.config.people) + lgamma(self.config.attributes + 1)
+        """ln N + ln K!: who comes next and in which order can't be known, all else can. In nats per person.
+
+        With junk, whether it comes and which can't be known either.
+        """
+        c, everyone = self.config, self.population
+        junk = c.junk_each / everyone
+        return log(everyone) + (junk * log(c.junk_people / c.junk_each) if junk else 0) + lgamma(c.attributes + 1)
 
     @property
     def names_possible(self) -> int:
@@ -164,74 +206,131 @@ class Biod(Task[BiodConfig]):
     @cached_property
     def _values(self) -> NDArray[np.int32]:
         """int32 [N, K, C·L], symbols from 0."""
+        return self._drawn_values("values", np.arange(self.config.people, dtype=np.int64))
+
+    @cached_property
+    def _sets(self) -> NDArray[np.int32]:
+        """The diversity sets, int32 [K, D, L]."""
         c = self.config
-        sets = np.stack(
+        return np.stack(
             [
                 _distinct_strings(
                     randomness.key("biod", "diversity", c.seed, k), c.diversity, c.chunk_length, c.vocabulary
                 )
                 for k in range(c.attributes)
             ]
-        )  # [K, D, L]
-        key = randomness.key("biod", "values", c.seed)
-        people = np.arange(c.people, dtype=np.int64)
+        )
+
+    def _drawn_values(self, purpose: str, people: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Values of n persons, int32 [n, K, C·L]."""
+        c = self.config
+        key = randomness.key("biod", purpose, c.seed)
         draws = randomness.words(key, people, c.attributes * c.chunks).astype(np.uint64) * np.uint64(c.diversity)
-        choice = (draws >> np.uint64(32)).astype(np.int64).reshape(c.people, c.attributes, c.chunks)
-        chunks = sets[np.arange(c.attributes)[None, :, None], choice]  # [N, K, C, L]
-        return chunks.reshape(c.people, c.attributes, c.value_length)
+        choice = (draws >> np.uint64(32)).astype(np.int64).reshape(len(people), c.attributes, c.chunks)
+        chunks = self._sets[np.arange(c.attributes)[None, :, None], choice]  # [n, K, C, L]
+        return chunks.reshape(len(people), c.attributes, c.value_length)
+
+    @cached_property
+    def _gaps(self) -> NDArray[np.int64]:
+        """For each name in use, in order, how many unused ones come before it, int64 [N]."""
+        codes = np.zeros(self.config.people, np.int64)
+        for column in self._names.T:
+            codes = codes * self.config.vocabulary + column
+        return np.sort(codes) - np.arange(len(codes))
+
+    def _junk(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Names and values of junk persons, made when shown: they may be too many to keep."""
+        c = self.config
+        unused = self.names_possible - c.people
+        key = randomness.key("biod", "junk names", c.seed)
+        place = randomness.places(key, np.zeros(len(numbers), np.int64), unused, numbers)
+        codes = place + np.searchsorted(self._gaps, place, side="right")
+        names = np.empty((len(numbers), c.name_length), np.int32)
+        for column in range(c.name_length - 1, -1, -1):
+            codes, names[:, column] = np.divmod(codes, c.vocabulary)
+        return names, self._drawn_values("junk values", numbers)
 
     def facts(self) -> Mapping[str, NDArray[Any]]:
         """`names` int32 [N, name_length] and `values` int32 [N, K, C·L], symbols from 0."""
         return {"names": self._names, "values": self._values}
 
     @cached_property
-    def _sentences(self) -> NDArray[np.int32]:
-        """Tokens of every sentence, int32 [N, K, 1 + C·L]: the key, then the value."""
-        c = self.config
-        sentences = np.empty((c.people, c.attributes, 1 + c.value_length), np.int32)
-        sentences[:, :, 0] = 1 + c.vocabulary + np.arange(c.attributes)
-        sentences[:, :, 1:] = 1 + self._values
-        return sentences
-
-    @cached_property
     def _label_rows(self) -> dict[str, NDArray[np.int32]]:
         """Labels of one person's tokens that don't depend on the person, int32 [max_length]."""
         c = self.config
         chunk = np.repeat(np.arange(c.chunks), c.chunk_length)
-        return {
-            "part": np.concatenate(
-                [[SEPARATOR], np.full(c.name_length, NAME), np.tile([KEY] + [VALUE] * c.value_length, c.attributes)]
-            ).astype(np.int32),
-            "chunk": np.concatenate(
-                [np.full(1 + c.name_length, -1), np.tile(np.concatenate([[-1], chunk]), c.attributes)]
-            ).astype(np.int32),
-        }
+        head = [SEPARATOR] * (1 + c.tag)
+        part = np.concatenate([head, [NAME] * c.name_length, np.tile([KEY] + [VALUE] * c.value_length, c.attributes)])
+        chunks = np.concatenate([[-1] * (len(head) + c.name_length), np.tile([-1, *chunk], c.attributes)])
+        return {"part": part.astype(np.int32), "chunk": chunks.astype(np.int32)}
 
     def sample(self, stream: Stream, indices: NDArray[np.int64]) -> Instances:
-        """Persons at these positions: each exposure is a fresh shuffle of all N, its sentence orders drawn anew."""
-        c = self.config
+        """Persons at these positions: each exposure is a fresh shuffle of all N, its sentence orders drawn anew.
+
+        Labels: `part` and `chunk` as in the example; `person`, the number of the person, -1 for junk.
+        """
+        return self._sample(stream, indices)
+
+    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+        """Other orders of the sentences."""
+        return self._sample(stream, indices, "again", number)
+
+    def _sample(self, stream: Stream, indices: NDArray[np.int64], *again: str | int) -> Instances:
         n = len(indices)
-        exposure, slot = np.divmod(indices, c.people)
-        person = np.empty(n, np.int64)
+        c = self.config
+        person = self._shown(stream, indices)
+        order = self._orders(stream.key("biod", "order", c.seed, *again), indices)
+        names, values = self._facts_of(person)
+        head = 1 + c.tag
+        tokens = np.empty((n, self.max_length), np.int32)
+        tokens[:, 0] = self.separator
+        tokens[:, 1:head] = len(self.vocabulary) - 1  # the tag
+        tokens[:, head : head + c.name_length] = 1 + names
+        sentences = np.empty((n, c.attributes, 1 + c.value_length), np.int32)
+        sentences[:, :, 0] = 1 + c.vocabulary + order
+        sentences[:, :, 1:] = 1 + values[np.arange(n)[:, None], order]
+        tokens[:, head + c.name_length :] = sentences.reshape(n, self.max_length - head - c.name_length)
+        labels = {name: np.tile(row, n) for name, row in self._label_rows.items()}
+        labels["person"] = np.repeat(np.where(person < c.people, person, -1).astype(np.int32), self.max_length)
+        keep = np.ones(tokens.shape, np.bool_)
+        keep[person >= c.people, 1:head] = False
+        lengths = keep.sum(1)
+        whole = keep.all()
+        return Instances(
+            tokens=tokens.reshape(-1) if whole else tokens[keep],
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            loss=np.ones(lengths.sum(), np.bool_),
+            labels=labels if whole else {name: row[keep.reshape(-1)] for name, row in labels.items()},
+        )
+
+    def _shown(self, stream: Stream, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Whom these places are about, int64 [n]; junk persons are numbered from N on."""
+        c = self.config
+        exposure, slot = np.divmod(indices, self.population)
+        person = np.empty(len(indices), np.int64)
         shuffle = stream.key("biod", "shuffle", c.seed)
         for e in np.unique(exposure):
             where = exposure == e
-            person[where] = _shuffled(shuffle, int(e), c.people)[slot[where]]
-        order_words = randomness.words(stream.key("biod", "order", c.seed), indices, c.attributes)
-        order = np.argsort(order_words, axis=1, kind="stable")
-        tokens = np.empty((n, self.max_length), np.int32)
-        tokens[:, 0] = self.separator
-        tokens[:, 1 : 1 + c.name_length] = 1 + self._names[person]
-        sentences = self._sentences[person[:, None], order]
-        tokens[:, 1 + c.name_length :] = sentences.reshape(n, c.attributes * (1 + c.value_length))
-        labels = {name: np.tile(row, n) for name, row in self._label_rows.items()}
-        labels["person"] = np.repeat(person.astype(np.int32), self.max_length)
-        return Instances(
-            tokens=tokens.reshape(-1),
-            offsets=np.arange(n + 1, dtype=np.int64) * self.max_length,
-            loss=np.ones(tokens.size, np.bool_),
-            labels=labels,
-        )
+            person[where] = _shuffled(shuffle, int(e), self.population)[slot[where]]
+        junk = np.flatnonzero(person >= c.people)
+        if len(junk):  # all of them in turn, then all again, in another order
+            turn, place = np.divmod(exposure[junk] * c.junk_each + person[junk] - c.people, c.junk_people)
+            key = stream.key("biod", "junk", c.seed)
+            person[junk] = c.people + randomness.places(key, turn, c.junk_people, place)
+        return person
+
+    def _facts_of(self, person: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Names int32 [n, name_length] and values int32 [n, K, C·L] of persons."""
+        junk = person >= self.config.people
+        names, values = self._names[np.where(junk, 0, person)], self._values[np.where(junk, 0, person)]
+        if junk.any():
+            names[junk], values[junk] = self._junk(person[junk] - self.config.people)
+        return names, values
+
+    def _orders(self, key: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Orders of the sentences, int64 [n, K]."""
+        words = randomness.words(key, indices, self.config.attributes)
+        return np.argsort(words, axis=1, kind="stable")
 
     @property
     def probe_targets(self) -> Mapping[str, int]:

@@ -125,6 +125,11 @@ class Task(ABC, Generic[ConfigT]):
         return self.config.type
 
     @property
+    def revision(self) -> int:
+        """What runs are keyed by: the version, and for a task around another one also that one's."""
+        return self.version
+
+    @property
     @abstractmethod
     def vocabulary(self) -> Sequence[str]:
         """Every token by id, as printable text; its length is the model's vocabulary size."""
@@ -145,6 +150,21 @@ class Task(ABC, Generic[ConfigT]):
     def population(self) -> int | None:
         """Facts that are shown over and over: instances in one exposure; None for endless fresh data."""
         return None
+
+    @property
+    def useful(self) -> Task[Any]:
+        """The language, with the same facts and vocabulary, of what is worth knowing alone: without junk or questions.
+
+        An exposure of it shows each fact once.
+        """
+        return self
+
+    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+        """Paraphrases of the instances at these positions, the number-th of each: the same truth, rendered otherwise.
+
+        What an instance is about and what answers it stay; all that its form leaves free is drawn anew. Optional.
+        """
+        raise UserError(f"{self.name} says each thing in one way only: it has no paraphrases")
 
     @property
     def used_tokens(self) -> int:

@@ -1,0 +1,717 @@
+"""What languages about persons share: biographies, questions and what else is mixed in, shown once an exposure each.
+
+One exposure is a shuffle of: a biography of each person worth knowing, the junk that goes with them, and the questions
+that go with all of these. So exposures are counted right whatever is mixed in, and no two texts about one person are
+neighbours. Questions and junk go on from exposure to exposure through shuffles of their own.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import permutations
+from math import lcm, log, prod
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from physlm import randomness
+from physlm.people import AGAIN, ATTRIBUTES, FACTS, Lexicon, Script, World, pools
+from physlm.people.wordings import QUESTIONS_EACH, SENTENCES
+from physlm.tasks.answers import LazyLabels, compare
+from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict
+
+SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
+OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
+BIOGRAPHY, CELEBRITY, JUNK, QUESTION = range(4)  # classes of the label `kind`
+NAME_FACTS, VALUE_FACTS = FACTS[:3], FACTS[4:]
+FIRST_VALUE = FACTS.index("birth_month")
+# The value of each attribute as it stands in texts, and the attribute of each fact.
+VALUES = {attribute: f"{{{attribute}}}" for attribute in ATTRIBUTES} | {
+    "birth_date": "{birth_month} {birth_day} , {birth_year}"
+}
+ATTRIBUTE_OF = [-1, -1, -1, -1, 0, 0, 0, 1, 2, 3, 4, 5]  # by fact
+FULL_NAME = " ".join(f"{{{fact}}}" for fact in NAME_FACTS)
+_HEAD = 2  # forms before the sentences: the separator and the tag
+QUESTION_FORM, ANSWER_FORM = 2, 3  # places in a question's sequence
+_COUPLES = ((0, 1), (2, 3), (4, 5))  # neighbours in the common order
+_MOST_PERSONS_AVERAGED = 1 << 17
+
+
+class BiographiesConfig(TaskConfig):
+    """Knobs of a world of persons and of the texts about them."""
+
+    people: int = Field(1000, ge=4, le=10**8, description="N, persons to know")
+    names: tuple[int, int, int] = Field(
+        (400, 400, 1000), description="first, middle and last names in the pools; N₀ is their product"
+    )
+    years: int = Field(200, ge=1, le=200, description="years of birth in the pool")
+    cities: int = Field(200, ge=2, le=200, description="cities in the pool, of birth and of companies")
+    universities: int = Field(300, ge=1, le=300, description="universities in the pool")
+    majors: int = Field(100, ge=1, le=100, description="majors in the pool")
+    companies: int = Field(263, ge=1, le=263, description="companies in the pool")
+    spelling: Literal["words", "subwords"] = Field(
+        "words", description="whether names, cities and years are one token, or a stem and an ending"
+    )
+    sentences: int = Field(50, ge=1, le=50, description="sentences in the pool of each attribute")
+    wordings: int | None = Field(
+        None, ge=1, le=1000, description="M, fixed wordings of a person; if not given, worded anew at every exposure"
+    )
+    permute: bool = Field(True, description="a person's sentences in orders of its own; else in the same for everyone")
+    orders: int | None = Field(
+        None, ge=1, le=1000, description="fixed orders of a person's sentences; if not given, anew at every exposure"
+    )
+    couple: bool = Field(False, description="only pairs of sentences change places: 3! orders")
+    fullname: bool = Field(False, description="every sentence names the person; else only the first, then a pronoun")
+    pronoun: Literal["gendered", "they"] = Field("gendered", description="he or she, a fact to know, or they")
+    celebrities: int = Field(0, ge=0, le=10**8, description="further persons, with many permuted wordings")
+    celebrity_wordings: int | None = Field(
+        5, ge=1, le=1000, description="fixed wordings of a celebrity; null: anew at every exposure"
+    )
+    junk_people: int = Field(0, ge=0, le=10**8, description="N′, persons not worth knowing")
+    junk_fraction: float = Field(0.0, ge=0, lt=1, description="share of the biographies that are about them")
+    tag: bool = Field(False, description="a special token in front of biographies worth knowing")
+    qa_fraction: float = Field(0.0, ge=0, le=1, description="share of the training tokens that are questions")
+    qa_people: float = Field(0.5, gt=0, lt=1, description="share of the people that are asked about in training")
+    question_wordings: int = Field(1, ge=1, le=QUESTIONS_EACH, description="ways to ask a question")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> BiographiesConfig:
+        pool = (len(pools.FIRST_NAMES), len(pools.MIDDLE_NAMES), len(pools.LAST_NAMES))
+        if not all(1 <= size <= most for size, most in zip(self.names, pool, strict=True)):
+            raise ValueError(f"names: must be at least 1 and at most {list(pool)}, got {list(self.names)}")
+        if self.persons > prod(self.names):
+            raise ValueError(
+                f"people: {self.persons} persons in all need distinct names, but names {list(self.names)} give only "
+                f"{prod(self.names)}"
+            )
+        if self.orders is not None and not self.permute:
+            raise ValueError("orders: sentences have one order only where permute is false; leave orders out")
+        if self.junk_fraction and not self.junk_people:
+            raise ValueError("junk_people: junk_fraction needs persons that are not worth knowing, such as 1000")
+        return self
+
+    @property
+    def persons(self) -> int:
+        """All persons that texts are about."""
+        return self.people + self.celebrities + self.junk_people
+
+    @property
+    def trained_people(self) -> int:
+        """People asked about in training; the others are asked about in tests."""
+        return min(max(1, round(self.qa_people * self.people)), self.people - 1)
+
+    def split_size(self, split: Literal["train", "test"]) -> int:
+        """People asked about in a split."""
+        return self.trained_people if split == "train" else self.people - self.trained_people
+
+
+ConfigT = TypeVar("ConfigT", bound=BiographiesConfig)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How texts about a person vary: fixed wordings and orders, or None for anew each time."""
+
+    wordings: int | None
+    permute: bool
+    orders: int | None
+
+    @property
+    def texts(self) -> int:
+        """Combinations of what is fixed: the texts of a person go through them in turn."""
+        return lcm(self.wordings or 1, self.orders or 1)
+
+
+class Asked(NamedTuple):
+    """A question: where in the instance its answer begins, the answer, what is asked, of whom."""
+
+    start: int
+    answer: tuple[int, ...]
+    kind: int = -1  # place of the question in the config's list; -1 for a biography's first value
+    persons: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What instances are about.
+
+    kind     int8 [n]: BIOGRAPHY, CELEBRITY, JUNK or QUESTION
+    question int32 [n]: place in the config's list; -1 if none
+    persons  int64 [n, 2]: whom the instance is about, and whom else (-1 if none)
+    facts    int32 [n, 12] of the first person
+    sequence int32 [n, forms]: the forms of the text, as `Script.write` takes them
+    """
+
+    kind: NDArray[np.int8]
+    question: NDArray[np.int32]
+    persons: NDArray[np.int64]
+    facts: NDArray[np.int32]
+    sequence: NDArray[np.int32]
+    questions: int
+
+
+@dataclass(frozen=True)
+class Truths(Sequence[Asked]):
+    """The questions of instances, made when looked at."""
+
+    tokens: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    answers: NDArray[np.int64]
+    drawn: Drawn
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        if not -len(self) <= i < len(self):
+            raise IndexError(i)
+        i %= len(self)
+        start, stop = self.answers[i].tolist()
+        persons = tuple(p for p in self.drawn.persons[i].tolist() if p >= 0)
+        answer = tuple(self.tokens[start:stop].tolist())
+        return Asked(start - int(self.offsets[i]), answer, int(self.drawn.question[i]), persons)
+
+
+def below(words: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
+    """Numbers below n from random words, n far below 2³²."""
+    return (words.astype(np.uint64) * np.uint64(n) >> np.uint64(32)).astype(np.int64)
+
+
+@njit(cache=True)
+def _arrange(templates, order, forms, fullname, sequence):  # type: ignore[no-untyped-def]
+    """forms: [2, attributes, sentences], those with the name and those with a pronoun."""
+    for i in range(len(templates)):
+        for j in range(order.shape[1]):
+            attribute = order[i, j]
+            sequence[i, _HEAD + j] = forms[0 if fullname or j == 0 else 1, attribute, templates[i, attribute]]
+
+
+class Biographies(Task[ConfigT]):
+    """The language of a world of persons; subclasses say what is asked."""
+
+    extra_slots: ClassVar[Sequence[str]] = ()
+    marks: ClassVar[Sequence[str]] = ("<s>", "<useful>", "<ans>")
+
+    def __init__(self, config: ConfigT) -> None:
+        super().__init__(config)
+        c = config
+        self.world = World(
+            c.seed,
+            names=c.names,
+            years=c.years,
+            cities=c.cities,
+            universities=c.universities,
+            majors=c.majors,
+            companies=c.companies,
+        )
+        self.lexicon = Lexicon(self.marks, c.spelling == "subwords")
+        self.script = Script(self.lexicon, [*FACTS, *self.extra_slots])
+        self._separator_form, self._tag_form = self.script.form("<s>"), self.script.form("<useful>")
+        gendered = c.pronoun == "gendered"
+        self._sentences = np.array(
+            [
+                [
+                    [
+                        self.script.form(
+                            f"{subject} {line}".replace("{was}", was).replace("{value}", VALUES[attribute])
+                        )
+                        for line in SENTENCES[attribute][: c.sentences]
+                    ]
+                    for attribute in ATTRIBUTES
+                ]
+                for subject, was in ((FULL_NAME, "was"), ("{gender}", "was") if gendered else ("They", "were"))
+            ],
+            np.int32,
+        )
+        self._question_forms()
+        self.first_piece = {fact: self.script.fill(self.world.entries[fact], fact) for fact in FACTS[:-1]}
+        self.first_piece["company_city"] = self.first_piece["birth_city"]
+        self.script.allow(self.first_piece["birth_city"], c.cities, "company_city")
+        self._more_pieces()
+        self._first_pieces = np.array([self.first_piece[fact] for fact in FACTS], np.int32)
+        self._people_manner = Manner(c.wordings, c.permute, c.orders)
+        self._celebrity_manner = Manner(c.celebrity_wordings, True, c.celebrity_wordings)
+
+    def _form(self, line: str, **slots: str) -> int:
+        """The form of a sentence whose slots are replaced by words and the slots of facts."""
+        for slot, words in slots.items():
+            line = line.replace(f"{{{slot}}}", words)
+        return self.script.form(line)
+
+    # -- what subclasses ask -------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def kinds(self) -> int:
+        """Questions that can be asked about one person."""
+
+    @abstractmethod
+    def _question_forms(self) -> None:
+        """Make the forms of questions and answers."""
+
+    def _more_pieces(self) -> None:
+        """Make the pieces that only questions and answers need."""
+
+    @abstractmethod
+    def _ask(
+        self,
+        rows: NDArray[np.int64],
+        drawn: Drawn,
+        held: NDArray[np.int32],
+        wording: NDArray[np.int64],
+        words: NDArray[np.uint32],
+    ) -> None:
+        """Complete questions at these rows: `drawn.sequence` behind its head, `drawn.persons[:, 1]`, and `held`.
+
+        wording: int64 [m], which way to ask; words: uint32 [m, 2], further random words of each question's own. The
+        form at QUESTION_FORM must end with the mark that asks for the answer, all the forms behind it are the answer.
+        """
+
+    @abstractmethod
+    def _asking_forms(self) -> Sequence[tuple[float, int]]:
+        """Forms of a question with their mean number in an instance, all that can occur."""
+
+    @property
+    @abstractmethod
+    def _longest_question(self) -> int:
+        """Most tokens of a question with its answer, the separator included."""
+
+    # -- the vocabulary ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def vocabulary(self) -> Sequence[str]:
+        """Marks, then the words of sentences and questions, then those of names and values."""
+        return self.lexicon.words
+
+    @property
+    def separator(self) -> int:
+        return SEPARATOR
+
+    @cached_property
+    def used_tokens(self) -> int:
+        """Tokens that can occur: those of the world's persons, of sentences, and of questions if any are mixed in."""
+        c = self.config
+        used = {SEPARATOR}
+        if self._biographies:
+            used |= {USEFUL} if c.tag else set()
+            named = self._sentences[:1] if c.fullname else self._sentences
+            for form in named.ravel().tolist():
+                used |= self.script.own_tokens(form)
+        if self._questions:
+            for _, form in self._asking_forms():
+                used |= self.script.own_tokens(form)
+        last = c.persons if c.junk_fraction and self._biographies else c.people + c.celebrities
+        seen = [np.zeros(self.world.size(fact), np.bool_) for fact in FACTS]
+        for start in range(0, last, 1 << 16):
+            if all(row.all() for row in seen):
+                break
+            facts = self.world.persons(np.arange(start, min(start + (1 << 16), last), dtype=np.int64))
+            for column, row in enumerate(seen):
+                row[facts[:, column]] = True
+        for fact, row in zip(FACTS, seen, strict=True):
+            if fact == "gender" and (not self.tells_gender or not self._biographies):
+                continue
+            for value in np.flatnonzero(row).tolist():
+                used |= set(self.script.tokens_of(self.first_piece[fact] + value))
+        return len(used | self._more_used)
+
+    @property
+    def _more_used(self) -> set[int]:
+        """Tokens that only questions use, beside those of forms."""
+        return set()
+
+    @property
+    def tells_gender(self) -> bool:
+        """Whether texts tell the gender, by a pronoun."""
+        return self.config.pronoun == "gendered" and not self.config.fullname
+
+    @cached_property
+    def max_length(self) -> int:
+        longest_name = self._sentences[0]
+        rest = longest_name if self.config.fullname else self._sentences[1]
+        named, others = (
+            np.array([max(self.script.longest(form) for form in forms) for forms in table.tolist()])
+            for table in (longest_name, rest)
+        )
+        biography = 1 + self.config.tag + int(others.sum() + (named - others).max())
+        return max(biography if self._biographies else 0, self._longest_question if self._questions else 0)
+
+    @property
+    def useful(self) -> Task[ConfigT]:
+        """The same language with nothing but the people's biographies: an instance for each fact to know."""
+        update = {"qa_fraction": 0.0, "junk_fraction": 0.0, "celebrities": 0, "junk_people": 0}
+        config = self.config.model_copy(update=update)
+        return self if config == self.config else type(self)(config)
+
+    # -- exposures -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _shares(self) -> tuple[int, int, int, int]:
+        """People, celebrities, junk and questions of one exposure."""
+        c = self.config
+        everyone = self.kinds * c.trained_people
+        if c.qa_fraction == 1:
+            return 0, 0, 0, everyone
+        useful = c.people + c.celebrities
+        junk = round(useful * c.junk_fraction / (1 - c.junk_fraction))
+        if c.qa_fraction == 0:
+            return c.people, c.celebrities, junk, 0
+        biography, question = self.mean_lengths
+        tokens = (useful + junk) * biography * c.qa_fraction / (1 - c.qa_fraction)
+        return c.people, c.celebrities, junk, max(1, round(tokens / question))
+
+    @property
+    def _biographies(self) -> bool:
+        return self.config.qa_fraction < 1
+
+    @property
+    def _questions(self) -> bool:
+        return self.config.qa_fraction > 0
+
+    @property
+    def mean_lengths(self) -> tuple[float, float]:
+        """Mean tokens of a biography and of a question with its answer, over worlds."""
+        lengths = {
+            fact: float(
+                self.world.probabilities(fact)
+                @ self.script.piece_lengths(self.first_piece[fact], self.world.size(fact))
+            )
+            for fact in FACTS
+        }
+        lengths.update(self._extra_lengths(lengths))
+        named, others = (
+            float(np.mean([self.script.mean_length(form, lengths) for form in table.ravel().tolist()]))
+            for table in self._sentences
+        )
+        sentences = 6 * named if self.config.fullname else named + 5 * others
+        question = 1 + sum(number * self.script.mean_length(form, lengths) for number, form in self._asking_forms())
+        return 1 + self.config.tag + sentences, question
+
+    def _extra_lengths(self, lengths: Mapping[str, float]) -> Mapping[str, float]:
+        """Mean tokens of the pieces that extra slots hold."""
+        return {}
+
+    @property
+    def population(self) -> int:
+        """Instances of one exposure: each person worth knowing once, and its share of junk and questions."""
+        return sum(self._shares)
+
+    @cached_property
+    def _orders(self) -> NDArray[np.int32]:
+        """Orders of sentences, int32 [orders, 6], the common one first."""
+        if self.config.couple:
+            return np.array([[a for pair in pairs for a in pair] for pairs in permutations(_COUPLES)], np.int32)
+        return np.array(list(permutations(range(len(ATTRIBUTES)))), np.int32)
+
+    def sample(self, stream: Stream, indices: NDArray[np.int64]) -> Instances:
+        """Instances at these places. Labels, -1 where there is none:
+
+        kind       0 a biography, 1 of a celebrity, 2 junk, 3 a question
+        part       0 marks, 1 the name where it is first told, 2 words, 3 a value, 4 the pronoun where it is first told
+        attribute  on values: 0 birth date, 1 birth city, 2 university, 3 major, 4 company, 5 company city
+        before     on the token before a value: its attribute; where P-probes read
+        person     the number of the person that the instance is about (on all its tokens, as what follows)
+        birth_month, birth_day, birth_year, birth_city, university, major, company, company_city: its facts
+        """
+        return self._sample(stream, indices, None)
+
+    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+        """Other sentences and orders, other ways to ask."""
+        return self._sample(stream, indices, number)
+
+    def _sample(self, stream: Stream, indices: NDArray[np.int64], reworded: int | None) -> Instances:
+        c = self.config
+        n = len(indices)
+        drawn = self._draw(stream, indices)
+        held = np.empty((n, len(FACTS) + len(self.extra_slots)), np.int32)
+        held[:, : len(FACTS)] = drawn.facts + self._first_pieces
+        drawn.sequence[:, 0] = self._separator_form
+        if c.tag:
+            drawn.sequence[drawn.kind <= CELEBRITY, 1] = self._tag_form
+        exposure = indices // self.population
+        for kind in (BIOGRAPHY, CELEBRITY, JUNK):
+            rows = np.flatnonzero(drawn.kind == kind)
+            if len(rows):
+                manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
+                self._tell(rows, drawn, stream, manner, exposure[rows], indices[rows], reworded)
+        rows = np.flatnonzero(drawn.kind == QUESTION)
+        if len(rows):
+            words = randomness.words(stream.key("bios", "questions", c.seed), indices[rows], 4)
+            wording = below(words[:, 0], c.question_wordings)
+            if reworded is not None:  # another of all the ways to ask
+                others = QUESTIONS_EACH - 1
+                wording = (wording + 1 + (below(words[:, 1], others) + reworded) % others) % QUESTIONS_EACH
+            self._ask(rows, drawn, held, wording, words[:, 2:])
+        asked = np.where(drawn.kind == QUESTION, -1 - ANSWER_FORM, _HEAD).astype(np.int32)
+        written = self.script.write(drawn.sequence, held, asked, FIRST_VALUE, self.max_length)
+        return Instances(
+            tokens=written.tokens,
+            offsets=written.offsets,
+            loss=np.ones(len(written.tokens), np.bool_),
+            labels=self._labels(written.slots, written.tokens, written.offsets, drawn),
+            truth=Truths(written.tokens, written.offsets, written.answers, drawn),
+        )
+
+    def _draw(self, stream: Stream, indices: NDArray[np.int64]) -> Drawn:
+        c = self.config
+        n = len(indices)
+        exposure, slot = np.divmod(indices, self.population)
+        at = randomness.places(stream.key("bios", "shuffle", c.seed), exposure, self.population, slot)
+        edges = np.cumsum(self._shares)
+        kind = np.searchsorted(edges[:-1], at, side="right").astype(np.int8)
+        persons = np.full((n, 2), -1, np.int64)
+        question = np.full(n, -1, np.int32)
+        persons[:, 0] = at  # people and celebrities
+        rows = np.flatnonzero(kind == JUNK)
+        if len(rows):
+            junk = self._in_turn(stream, "junk", exposure[rows], at[rows] - edges[1], self._shares[2], c.junk_people)
+            persons[rows, 0] = c.people + c.celebrities + junk
+        rows = np.flatnonzero(kind == QUESTION)
+        asked_about = c.split_size(stream.split)
+        questions = self.kinds * asked_about
+        if len(rows):
+            number = self._in_turn(stream, "asked", exposure[rows], at[rows] - edges[2], self._shares[3], questions)
+            rank, question[rows] = np.divmod(number, self.kinds)
+            persons[rows, 0] = self.asked_about(stream.split, rank)
+        facts = self.world.persons(persons[:, 0])
+        return Drawn(kind, question, persons, facts, np.full((n, _HEAD + len(ATTRIBUTES)), -1, np.int32), questions)
+
+    def asked_about(self, split: Literal["train", "test"], rank: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The people asked about in a split, by rank among them, int64 [m]."""
+        c = self.config
+        first = 0 if split == "train" else c.trained_people
+        key = randomness.key("bios", "split", c.seed)
+        return randomness.places(key, np.zeros(len(rank), np.int64), c.people, first + rank)
+
+    def _in_turn(
+        self, stream: Stream, what: str, exposure: NDArray[np.int64], place: NDArray[np.int64], each: int, total: int
+    ) -> NDArray[np.int64]:
+        """Which of `total` things come: all in a shuffled order, then all again, `each` an exposure."""
+        turn, slot = np.divmod(exposure * each + place, total)
+        return randomness.places(stream.key("bios", what, self.config.seed), turn, total, slot)
+
+    def _tell(
+        self,
+        rows: NDArray[np.int64],
+        drawn: Drawn,
+        stream: Stream,
+        manner: Manner,
+        exposure: NDArray[np.int64],
+        indices: NDArray[np.int64],
+        reworded: int | None,
+    ) -> None:
+        """Complete biographies at these rows: `drawn.sequence` behind its head."""
+        seed, person = self.config.seed, drawn.persons[rows, 0]
+        text = np.zeros(len(rows), np.int64)
+        if manner.texts > 1 and reworded is None:
+            # Each of a person's texts in turn, beginning with one that depends on the person.
+            first = randomness.words(stream.key("bios", "texts", seed), person, 1)[:, 0].astype(np.int64)
+            text = (first + exposure) % manner.texts
+        templates, order = self._fixed(manner, person, text)
+        again = () if reworded is None else ("again", reworded)
+        if manner.wordings is None or again:
+            templates = self._templates(stream.key("bios", "wording", seed, *again), indices)
+        if manner.permute and (manner.orders is None or again):
+            order = self._order(stream.key("bios", "order", seed, *again), indices)
+        sequence = drawn.sequence[rows]
+        _arrange(templates, self._orders[order], self._sentences, self.config.fullname, sequence)
+        drawn.sequence[rows] = sequence
+
+    def _templates(self, key: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which sentence tells each attribute, int64 [n, 6]."""
+        return below(randomness.words(key, indices, len(ATTRIBUTES)), self.config.sentences)
+
+    def _order(self, key: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which order the sentences come in, int64 [n]."""
+        return below(randomness.words(key, indices, 1)[:, 0], len(self._orders))
+
+    def _fixed(
+        self, manner: Manner, person: NDArray[np.int64], text: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Sentences int64 [n, 6] and order int64 [n] of persons' texts by number, where they are fixed."""
+        seed = self.config.seed
+        templates, order = np.zeros((len(person), len(ATTRIBUTES)), np.int64), np.zeros(len(person), np.int64)
+        if manner.wordings is not None:
+            which = person * manner.wordings + text % manner.wordings
+            templates = self._templates(randomness.key("bios", "wording", seed), which)
+        if manner.permute and manner.orders is not None:
+            which = person * manner.orders + text % manner.orders
+            order = self._order(randomness.key("bios", "order", seed), which)
+        return templates, order
+
+    # -- labels --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _parts(self) -> NDArray[np.int32]:
+        """The class of each slot, then of each slot that is told again, then of words."""
+        parts = np.full(2 * AGAIN + 1, WORD, np.int32)
+        parts[: len(FACTS)] = [NAME] * 3 + [GENDER] + [VALUE] * 8
+        parts[AGAIN + FIRST_VALUE : AGAIN + len(FACTS)] = VALUE
+        return parts
+
+    @cached_property
+    def _attributes(self) -> NDArray[np.int32]:
+        attributes = np.full(2 * AGAIN + 1, -1, np.int32)
+        attributes[: len(FACTS)] = ATTRIBUTE_OF
+        attributes[AGAIN : AGAIN + len(FACTS)] = ATTRIBUTE_OF
+        return attributes
+
+    def _labels(
+        self, slots: NDArray[np.int16], tokens: NDArray[np.int32], offsets: NDArray[np.int64], drawn: Drawn
+    ) -> LazyLabels:
+        lengths = np.diff(offsets)
+
+        def spread(row: NDArray[Any]) -> NDArray[np.int32]:
+            return np.repeat(row.astype(np.int32), lengths)
+
+        def part() -> NDArray[np.int32]:
+            part = self._parts[slots]
+            part[tokens < len(self.marks)] = OTHER
+            return part
+
+        def before() -> NDArray[np.int32]:
+            attribute = self._attributes[slots]
+            follows = np.append(attribute[1:], np.int32(-1))
+            before = np.where(follows != attribute, follows, np.int32(-1))
+            month_to_year = np.append(slots[1:] % AGAIN != FIRST_VALUE, True) & (follows == 0)
+            return np.where(month_to_year, np.int32(-1), before)
+
+        makers: dict[str, Callable[[], NDArray[np.int32]]] = {
+            "kind": lambda: spread(drawn.kind),
+            "part": part,
+            "attribute": lambda: self._attributes[slots],
+            "before": before,
+            "person": lambda: spread(drawn.persons[:, 0]),
+        }
+        for fact in VALUE_FACTS:
+            makers[fact] = lambda column=FACTS.index(fact): spread(drawn.facts[:, column])  # type: ignore[misc]
+        return LazyLabels(makers)
+
+    @property
+    def probe_targets(self) -> Mapping[str, int]:
+        """The facts, read by P-probes where `before` tells and by Q-probes behind the name."""
+        sizes = {fact: self.world.size(fact) for fact in VALUE_FACTS}
+        return {fact: size for fact, size in sizes.items() if size > 1}
+
+    # -- what can be known ---------------------------------------------------------------------------------------------
+
+    @property
+    def axes(self) -> Sequence[Axis]:
+        return (
+            Axis("people", "amount", "persons to know"),
+            Axis("wordings", "type", "how many ways each person is told of"),
+            Axis("permute", "type", "whether sentences come in any order"),
+            Axis("fullname", "format", "tokens that tell whom a sentence is about", (False, True)),
+            Axis("spelling", "format", "tokens that spell names and values", ("words", "subwords")),
+            Axis("sentences", "format", "ways to say a thing"),
+            Axis("junk_fraction", "difficulty", "what is not worth knowing"),
+            Axis("qa_fraction", "type", "how much of the training asks"),
+        )
+
+    @property
+    def knowledge_facts(self) -> tuple[str, ...]:
+        """Facts that a person's texts tell, each uniform and independent: the company's city is not, it follows."""
+        return tuple(fact for fact in FACTS[3:-1] if fact != "gender" or self.tells_gender)
+
+    @property
+    def bits_each(self) -> float:
+        """log₂ S₀: information in the facts about one person, in bits; 47.6 with full pools (Part 3.3, section 2.2)."""
+        return self.world.bits_each(self.knowledge_facts)
+
+    @property
+    def names_possible(self) -> int:
+        """N₀, how many full names exist."""
+        return self.world.names_possible
+
+    @property
+    def bits_max(self) -> float:
+        """Information in the world, in bits: P·R_max of Part 3.3, section 2.2, for bioS."""
+        n = self.config.people
+        return float(n * np.log2(self.names_possible / n) + n * self.bits_each)
+
+    def facts(self) -> Mapping[str, NDArray[Any]]:
+        """`persons` int16 [N, 12], the people's facts by name of `physlm.people.FACTS`, and `company_cities`."""
+        people = self.world.persons(np.arange(self.config.people, dtype=np.int64)).astype(np.int16)
+        columns: dict[str, NDArray[Any]] = {fact: people[:, i].copy() for i, fact in enumerate(FACTS)}
+        return {**columns, "city_of_company": self.world.city_of_company}
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def guess(self, attribute: str) -> float:
+        """Accuracy of the best answer that knows the attribute but not the person."""
+        facts = ("birth_month", "birth_day", "birth_year") if attribute == "birth_date" else (attribute,)
+        return prod(float(self.world.probabilities(fact).max()) for fact in facts)
+
+    @property
+    def _biography_guess(self) -> float:
+        """The same where a biography's first value is asked for."""
+        if self.config.permute or not self._shares[0]:
+            first = self._orders[:, 0].tolist()
+        else:
+            first = [0]
+        return float(np.mean([self.guess(ATTRIBUTES[attribute]) for attribute in first]))
+
+    def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
+        """A question, or a biography up to its first value."""
+        return instances[i][: instances.truth[i].start]
+
+    def completion(self, instances: Instances, i: int) -> NDArray[np.int32]:
+        """The answer, or the first value."""
+        return np.array(instances.truth[i].answer, np.int32)
+
+    def verify(self, truth: Any, completion: NDArray[np.int32]) -> Verdict:
+        """Whether the completion is the value asked for."""
+        return compare(truth.answer, completion, 1, self.vocabulary)
+
+    def _text_surprisal(self, drawn: Drawn, rows: NDArray[np.int64], manner: Manner) -> NDArray[np.float64]:
+        """-ln P of biographies' wording and order given the person, exact: texts of one person may be alike."""
+        c = self.config
+        forms = drawn.sequence[rows, _HEAD:]
+        numbers = forms - self._sentences[0, 0, 0]
+        per_subject = len(ATTRIBUTES) * c.sentences
+        order, template = np.divmod(numbers % per_subject, c.sentences)
+        templates = np.empty_like(template)
+        np.put_along_axis(templates, order, template, axis=1)
+        person = drawn.persons[rows, 0]
+        total = np.zeros(len(rows))
+        for text in range(manner.texts):
+            fixed, place = self._fixed(manner, person, np.full(len(rows), text, np.int64))
+            likely = np.ones(len(rows))
+            if manner.wordings is None:
+                likely /= float(c.sentences) ** len(ATTRIBUTES)
+            else:
+                likely *= (fixed == templates).all(axis=1)
+            if manner.permute:
+                likely *= (
+                    1 / len(self._orders)
+                    if manner.orders is None
+                    else (self._orders[place] == order).all(axis=1).astype(np.float64)
+                )
+            total += likely
+        return np.asarray(-np.log(total / manner.texts))
+
+    def _text_entropy(self, manner: Manner, first: int, count: int) -> float:
+        """Mean surprisal of a person's wording and order in nats; over 131,072 of the persons if there are more."""
+        c = self.config
+        if manner.wordings is None and (manner.orders is None or not manner.permute):
+            orders = log(len(self._orders)) if manner.permute else 0.0
+            return len(ATTRIBUTES) * log(c.sentences) + orders
+        persons = np.arange(first, first + min(count, _MOST_PERSONS_AVERAGED), dtype=np.int64)
+        means = []
+        for text in range(manner.texts):
+            fixed, place = self._fixed(manner, persons, np.full(len(persons), text, np.int64))
+            sequence = np.empty((len(persons), _HEAD + len(ATTRIBUTES)), np.int32)
+            _arrange(fixed, self._orders[place], self._sentences, c.fullname, sequence)
+            about = np.stack([persons, np.full_like(persons, -1)], axis=1)
+            none = np.empty(0, np.int32)
+            drawn = Drawn(none.astype(np.int8), none, about, none, sequence, 0)
+            means.append(self._text_surprisal(drawn, np.arange(len(persons)), manner).mean())
+        return float(np.mean(means))

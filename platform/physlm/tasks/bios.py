@@ -1,0 +1,208 @@
+"""bioS: biographies in plain English of persons with six attributes, and questions about them (Parts 3.1 and 3.3).
+
+A text names a person in full and tells the birth date, the birth city, the university, the major, the company and the
+company's city, each in one of 50 sentences:
+
+    Verard Ambena Caldworth found work in Cedarview , KY . She received an education at Stirling Polytechnic .
+    She sharpened a keen mind with German Studies . She put candles on the cake in memory of May 26 , 2094 .
+    She accepted an offer from Zentaro Capital . She was welcomed by the family in Clearview , AZ .
+
+Half of the people are asked about in training, the other half in tests. A question:
+
+    config     people=4 qa_fraction=1 seed=0
+    text       <s>  What  major  did  Lordon  Ingah  Blackgate  study  ?  <ans>  Film  Studies
+    loss         1     1      1    1       1      1          1      1  1      1     1        1    all are predicted
+    part         0     2      2    2       1      1          1      2  2      0     3        3    1 name, 3 value
+    attribute   -1    -1     -1   -1      -1     -1         -1     -1 -1     -1     3        3    3 major
+    before      -1    -1     -1   -1      -1     -1         -1     -1 -1      3    -1       -1    where P-probes read
+    company    199   199    199  199     199    199        199    199 199  199   199      199    and all other facts
+
+Draws: names are unique, facts uniform, but the company's city follows from the company: 13.7 % of the companies are in
+one city. Full pools give S₀ = 2·(12·28·200)·200·300·100·263, 47.6 bits a person (Part 3.3, section 2.2). What varies
+between the texts about a person: `wordings` (multi-M of Part 3.1; not given, every exposure is worded anew, as in Part
+3.3), `permute`, `orders`, `couple`, `fullname`, `pronoun`. What else is trained on: questions, celebrities, junk.
+Every exposure shows each person worth knowing once. The prompt of a biography ends before its first value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import log
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from physlm.people import ATTRIBUTES, Attribute
+from physlm.people.wordings import QUESTIONS
+from physlm.tasks.biographies import (
+    ANSWER_FORM,
+    BIOGRAPHY,
+    CELEBRITY,
+    FULL_NAME,
+    JUNK,
+    QUESTION,
+    QUESTION_FORM,
+    VALUES,
+    Biographies,
+    BiographiesConfig,
+    Drawn,
+    Truths,
+)
+from physlm.tasks.contract import Instances, register
+
+
+class BiosConfig(BiographiesConfig):
+    """Knobs of bioS; the letters are the paper's."""
+
+    type: Literal["bios"] = "bios"
+    questions: tuple[Attribute, ...] = Field(ATTRIBUTES, min_length=1, description="attributes that are asked for")
+
+    @field_validator("questions")
+    @classmethod
+    def _each_once(cls, questions: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
+        if len(set(questions)) < len(questions):
+            raise ValueError(f"must name each attribute once, got {list(questions)}")
+        return questions
+
+
+_AUGMENTED = {"wordings": 5, "orders": 5}
+_TINY_POOLS = {"names": (40, 40, 100), "years": 20, "cities": 20, "universities": 20, "majors": 20, "companies": 30}
+
+
+def _published() -> dict[str, dict[str, Any]]:
+    """The sets of Part 3.1, section 2.2, each with and without full names everywhere."""
+    people = {"people": 100_000}
+    sets: dict[str, dict[str, Any]] = {"single": {"wordings": 1, "permute": False}}
+    for orders in (1, 2, 5):
+        sets[f"single_permute{orders}"] = {"wordings": 1, "orders": orders}
+    for texts in (2, 5):
+        sets[f"multi{texts}"] = {"wordings": texts, "permute": False}
+        sets[f"multi{texts}_permute"] = {"wordings": texts, "orders": texts}
+    sets |= {f"{name}_fullname": {**knobs, "fullname": True} for name, knobs in sets.items()}
+    for orders in (1, 2, 5):
+        sets[f"couple{orders}"] = {"wordings": 1, "orders": orders, "couple": True}
+    return {name: {**people, **knobs} for name, knobs in sets.items()}
+
+
+@register
+class Bios(Biographies[BiosConfig]):
+    """Biographies of persons, and questions for what they tell."""
+
+    config_type = BiosConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"people": 500, "sentences": 5, **_TINY_POOLS},
+        # multi5 with permutation and half the training tokens questions: what makes knowledge extractable
+        "tiny_qa": {"people": 500, "sentences": 5, **_TINY_POOLS, **_AUGMENTED, "qa_fraction": 0.5},
+        "bios": {"people": 100_000},  # Part 3.3: worded anew at every exposure
+        "bios_simple": {"people": 100_000, "wordings": 1, "orders": 1},
+        **_published(),
+        "mixed": {"people": 100_000, "wordings": 1, "permute": False, "qa_fraction": 0.8},
+        "celebrity": {"people": 100_000, "wordings": 1, "permute": False, "celebrities": 100_000},
+        # Part 3.3, section 10: 7 of 8 biographies are junk
+        "junk": {"people": 100_000, "junk_people": 100_000_000, "junk_fraction": 7 / 8},
+        "junk_repeated": {"people": 100_000, "junk_people": 1000, "junk_fraction": 7 / 8},
+        "junk_tagged": {"people": 100_000, "junk_people": 100_000_000, "junk_fraction": 7 / 8, "tag": True},
+    }
+
+    @property
+    def kinds(self) -> int:
+        return len(self.config.questions)
+
+    def _question_forms(self) -> None:
+        self._asks = np.array(
+            [
+                [self._form(f"{line} <ans>", was="was", name=FULL_NAME) for line in QUESTIONS[attribute]]
+                for attribute in ATTRIBUTES
+            ],
+            np.int32,
+        )
+        self._answers = np.array([self.script.form(VALUES[attribute]) for attribute in ATTRIBUTES], np.int32)
+
+    @property
+    def _asked(self) -> NDArray[np.int64]:
+        """The attributes asked for, by number."""
+        return np.array([ATTRIBUTES.index(attribute) for attribute in self.config.questions], np.int64)
+
+    def _ask(
+        self,
+        rows: NDArray[np.int64],
+        drawn: Drawn,
+        held: NDArray[np.int32],
+        wording: NDArray[np.int64],
+        words: NDArray[np.uint32],
+    ) -> None:
+        attribute = self._asked[drawn.question[rows]]
+        drawn.sequence[rows, QUESTION_FORM] = self._asks[attribute, wording]
+        drawn.sequence[rows, ANSWER_FORM] = self._answers[attribute]
+
+    def _asking_forms(self) -> Sequence[tuple[float, int]]:
+        forms = self._asks[self._asked, : self.config.question_wordings].ravel().tolist()
+        answers = self._answers[self._asked].tolist()
+        return [(1 / len(forms), form) for form in forms] + [(1 / len(answers), form) for form in answers]
+
+    @property
+    def _longest_question(self) -> int:
+        return 1 + max(
+            max(map(self.script.longest, self._asks[attribute].tolist()))
+            + self.script.longest(int(self._answers[attribute]))
+            for attribute in self._asked
+        )
+
+    @property
+    def evaluations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Questions about the people not asked about in training: all, and for each attribute."""
+        if self.config.qa_fraction == 0:
+            return {}
+        each: dict[str, dict[str, Any]] = {
+            attribute: {"qa_fraction": 1.0, "questions": (attribute,)} for attribute in self.config.questions
+        }
+        return {"questions": {"qa_fraction": 1.0}, **each}
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of each attribute's likeliest value, by what is asked for."""
+        asked = float(np.mean([self.guess(attribute) for attribute in self.config.questions]))
+        questions = self._shares[QUESTION] / self.population
+        return questions * asked + (1 - questions) * self._biography_guess
+
+    def floor(self) -> float:
+        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact."""
+        return sum(
+            share / self.population * (self._which(kind, self.kinds * self.config.split_size("test")) + inner)
+            for kind, (share, inner) in enumerate(zip(self._shares, self._inner_entropies, strict=True))
+            if share
+        )
+
+    @property
+    def _inner_entropies(self) -> tuple[float, float, float, float]:
+        """Of the wording of each kind of instance given what it is about, in nats."""
+        c, (people, celebrities, junk, _) = self.config, self._shares
+        return (
+            self._text_entropy(self._people_manner, 0, c.people) if people else 0.0,
+            self._text_entropy(self._celebrity_manner, c.people, c.celebrities) if celebrities else 0.0,
+            self._text_entropy(self._people_manner, c.people + c.celebrities, c.junk_people) if junk else 0.0,
+            log(c.question_wordings),
+        )
+
+    def _which(self, kind: int, questions: int) -> float:
+        """-ln P of one person or question of a kind, in nats."""
+        c, share = self.config, self._shares[kind]
+        things = {BIOGRAPHY: c.people, CELEBRITY: c.celebrities, JUNK: c.junk_people, QUESTION: questions}[kind]
+        return log(self.population / share) + log(things)
+
+    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
+        if not isinstance(instances.truth, Truths):
+            return None  # made by another task: what they were drawn from isn't known
+        drawn = instances.truth.drawn
+        surprisal = np.zeros(len(instances))
+        for kind in np.unique(drawn.kind).tolist():
+            rows = np.flatnonzero(drawn.kind == kind)
+            surprisal[rows] = self._which(kind, drawn.questions)
+            if kind == QUESTION:
+                surprisal[rows] += log(self.config.question_wordings)
+            else:
+                manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
+                surprisal[rows] += self._text_surprisal(drawn, rows, manner)
+        return surprisal
