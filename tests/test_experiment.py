@@ -150,7 +150,9 @@ def test_the_defaults_that_identities_rest_on_are_unchanged() -> None:
     assert OptimizerConfig().model_dump() == {
         "lr": 1e-3, "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-6, "clip_norm": 1.0,
     }  # fmt: skip
-    assert ScheduleConfig().model_dump() == {"type": "cosine", "warmup": 0.02, "final": 0.1}
+    assert ScheduleConfig().model_dump() == {
+        "type": "cosine", "warmup": 0.02, "warmup_steps": None, "final": 0.1, "decay": 0.2,
+    }  # fmt: skip
     assert Gpt2Config().model_dump() == {"type": "gpt2", "layers": 2, "heads": 2, "width": 32}
     assert BiodConfig().model_dump() == {
         "type": "biod", "seed": 0, "people": 1000, "attributes": 4, "chunks": 1, "diversity": 64,

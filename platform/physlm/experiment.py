@@ -38,6 +38,7 @@ from physlm.errors import ExperimentError
 from physlm.models.contract import ModelConfig
 from physlm.tasks.contract import Task, TaskConfig
 from physlm.training.config import TrainingConfig
+from physlm.training.schedules import has_trunk
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RUNS = 100_000
@@ -144,6 +145,16 @@ class Run:
     def condition_id(self) -> str:
         """8 hex digits, the same for all seeds of one condition."""
         return _digest({**self.canonical(), "seed": None})[:8]
+
+    @cached_property
+    def trunk_id(self) -> str:
+        """16 hex digits, the same for runs that train alike until the learning rate of one of them decays (wsd)."""
+        if not has_trunk(self.training.schedule):
+            return self.run_id
+        canonical = self.canonical()
+        knobs = {k: v for k, v in canonical["training"].items() if k not in ("exposures", "tokens")}
+        schedule = {k: v for k, v in knobs["schedule"].items() if k not in ("decay", "final")}
+        return _digest({**canonical, "training": {**knobs, "schedule": schedule}})
 
     @property
     def world_id(self) -> str:
