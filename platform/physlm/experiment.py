@@ -14,6 +14,9 @@ seeds: [0, 1]
 measure: [knowledge_bits]
 laws: [capacity]
 hold_out: {model.width: [32]}
+
+With `sweep: {training.optimizer.lr: [3e-3, 1e-2]}` each condition is trained with each value, and the laws are fitted
+to the value with the lowest validation loss.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ from physlm.training.schedules import has_trunk
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RUNS = 100_000
+CHOSEN_BY = "validation_loss"
+"""The measure by which the best of a sweep is chosen: the lowest."""
 Section = Literal["task", "model", "training"]
 Value = int | float | str | bool | None | list[Any]
 
@@ -69,6 +74,7 @@ class _File(BaseModel):
     model: dict[str, Any]
     training: dict[str, Any] = {}
     vary: dict[str, list[Value]] = {}
+    sweep: dict[str, list[Value]] = {}
     seeds: list[int] = Field([0], min_length=1)
     measure: list[str] = Field(min_length=1)
     laws: list[str] = []
@@ -269,9 +275,19 @@ class Experiment:
         """Whether laws must be fitted without this run."""
         return any(_lookup(run, path) in values for path, values in self.file.hold_out.items())
 
+    @property
+    def varied(self) -> list[str]:
+        """The keys in which runs differ, those of `vary` and then those of `sweep`."""
+        return [*self.file.vary, *self.file.sweep]
+
+    @property
+    def measures(self) -> list[str]:
+        """What is taken from each run: `measure`, and what the best of a sweep is chosen by."""
+        return [*self.file.measure, *([CHOSEN_BY] if self.file.sweep and CHOSEN_BY not in self.file.measure else [])]
+
     def values(self, run: Run) -> dict[str, Value]:
-        """What this run has of the varied keys."""
-        return {path: _lookup(run, path) for path in self.file.vary}
+        """What this run has of the keys in which runs differ."""
+        return {path: _lookup(run, path) for path in self.varied}
 
 
 def load(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Experiment:
@@ -365,19 +381,21 @@ def _read_yaml(text: str) -> Any:
 def _expand(file: _File) -> Iterator[Run]:
     _check_paths(file)
     grid = 1
-    for path, values in file.vary.items():
-        if not values:
-            raise ExperimentError(f"vary.{path}: the list is empty; give at least one value")
-        if any(values.count(value) > 1 for value in values[:1000]):
-            raise ExperimentError(f"vary.{path}: {values} holds a value twice; give each once")
-        grid *= len(values)
+    for where in ("vary", "sweep"):
+        for path, values in getattr(file, where).items():
+            if not values:
+                raise ExperimentError(f"{where}.{path}: the list is empty; give at least one value")
+            if any(values.count(value) > 1 for value in values[:1000]):
+                raise ExperimentError(f"{where}.{path}: {values} holds a value twice; give each once")
+            grid *= len(values)
     if grid * len(file.seeds) > file.budget.runs:
         raise ExperimentError(
             f"vary: the grid has {grid * len(file.seeds):,} runs, more than budget.runs = {file.budget.runs:,}; "
             "vary less or raise the budget"
         )
-    for combination in itertools.product(*file.vary.values()):
-        changes = dict(zip(file.vary, combination, strict=True))
+    knobs = {**file.vary, **file.sweep}
+    for combination in itertools.product(*knobs.values()):
+        changes = dict(zip(knobs, combination, strict=True))
         task: TaskConfig = _section("task", file, changes, tasks.registry(), lambda cls: cls.config_type)
         model: ModelConfig = _section("model", file, changes, models.registry(), lambda cls: cls)
         training = _training(file, changes, language(task))
@@ -393,7 +411,16 @@ def _check_paths(file: _File) -> None:
         "training": _paths_of(TrainingConfig),
     }
     valid = [f"{section}.{name}" for section, names in fields.items() for name in names]
-    for where in ("vary", "hold_out"):
+    for path in file.sweep:
+        if path in file.vary or path in file.hold_out:
+            other = "vary" if path in file.vary else "hold_out"
+            raise ExperimentError(f"sweep.{path}: is in {other} too; of a swept knob only the best value is kept")
+        if not path.startswith("training.") or path in ("training.exposures", "training.tokens"):
+            raise ExperimentError(
+                f"sweep.{path}: can't be swept; sweep a knob of training other than its budget, such as "
+                "'training.optimizer.lr'"
+            )
+    for where in ("vary", "sweep", "hold_out"):
         for path in getattr(file, where):
             if path == "seed" or path == "seeds":
                 raise ExperimentError(f"{where}.{path}: seeds are not varied here; list them under 'seeds'")

@@ -19,7 +19,7 @@ import polars as pl
 from safetensors.numpy import save as save_arrays
 
 import physlm
-from physlm import catalog, laws, measures
+from physlm import catalog, laws, measures, sweeps
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError, StoreError
 from physlm.experiment import Experiment, Run
@@ -58,7 +58,7 @@ def known_names() -> dict[str, list[str]]:
 
 def check(experiment: Experiment) -> None:
     """Raise ExperimentError if a measure doesn't suit a task."""
-    for name in experiment.file.measure:
+    for name in experiment.measures:
         for task in {run.task: run.language for run in experiment.runs}.values():
             if reason := measures.registry()[name].suits(task):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
@@ -192,7 +192,7 @@ def train(
 def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
     """Take the measures that the store doesn't hold yet from the trained models, a cohort at a time."""
     registry = measures.registry()
-    for name in experiment.file.measure:
+    for name in experiment.measures:
         cls = registry[name]
         left = [run for run in experiment.runs if not store.exists(catalog.key(run.run_id, cls.source()))]
         done = len(experiment.runs) - len(left)
@@ -207,14 +207,23 @@ def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> 
 def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> pl.DataFrame:
     """Gather the experiment's observations from the catalogue into one table, and store it.
 
-    Adds the columns `experiment` and `held_out`. Diverged runs are in it with their learning curves alone.
+    Adds the columns `experiment`, `held_out` and `chosen`: false for runs of a sweep that aren't the best of their
+    condition. Which are is stored as `sweep.json`. Diverged runs are in it with their learning curves alone.
     """
     registry = measures.registry()
-    sources = [layout.CURVE_SOURCE, *(registry[name].source() for name in experiment.file.measure)]
+    sources = [layout.CURVE_SOURCE, *(registry[name].source() for name in experiment.measures)]
     table = catalog.collect(store, [run.run_id for run in experiment.runs], sources)
     held_out = [run.run_id for run in experiment.runs if experiment.held_out(run)]
+    choices = sweeps.choose(experiment, final(table))
+    if choices:
+        store.put_json(sweeps.key(experiment), [choice.to_json() for choice in choices])
+        chosen = [run_id for choice in choices for run_id in choice.run_ids]
+    else:
+        chosen = [run.run_id for run in experiment.runs]
     table = table.with_columns(
-        pl.lit(experiment.name).alias("experiment"), pl.col("run_id").is_in(held_out).alias("held_out")
+        pl.lit(experiment.name).alias("experiment"),
+        pl.col("run_id").is_in(held_out).alias("held_out"),
+        pl.col("run_id").is_in(chosen).alias("chosen"),
     )
     catalog.write(store, table, f"{experiment.key}/observations.parquet")
     listen(Event("collect", table.height, table.height, "observations"))
@@ -222,12 +231,15 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
 
 
 def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list[laws.Fit]:
-    """Fit the laws to the collected observations, test them on what is held out, and store them as JSON."""
+    """Fit the laws to the collected observations, test them on what is held out, and store them as JSON.
+
+    Of a sweep only the best runs count.
+    """
     table = catalog.read(store, f"{experiment.key}/observations.parquet")
     fits = []
     for name in experiment.file.laws:
         try:
-            result = laws.fit(name, final(table), hold_out=pl.col("held_out"))
+            result = laws.fit(name, final(table.filter("chosen")), hold_out=pl.col("held_out"))
         except LawDataError as error:
             raise LawDataError(f"laws: {name} can't be fitted: {error}") from None
         store.put_json(law_key(experiment, name), result.to_json())
