@@ -101,6 +101,11 @@ class Run:
         """The task of this run; runs of one world share it."""
         return language(self.task)
 
+    @cached_property
+    def mixed(self) -> dict[str, TaskConfig]:
+        """The tasks of the streams mixed into the training data, by name."""
+        return {name: _mixed(self.task, stream.task) for name, stream in self.training.mix.items()}
+
     def moment(self, tokens: int, instances: int) -> Moment:
         """Where in training the run stands after so many tokens and instances."""
         population = self.language.population
@@ -139,6 +144,7 @@ class Run:
                 "task": type(self.language).version,
                 "model": self.model.version,
                 "training": self.training.version,
+                **{f"training.mix.{name}": type(language(config)).version for name, config in self.mixed.items()},
             },
         }
 
@@ -198,11 +204,11 @@ class Run:
 
     @property
     def tokens(self) -> int:
-        """Tokens in the budget; an upper bound where instances differ in length."""
+        """Tokens in the budget; an upper bound where instances differ in length, an estimate with streams mixed in."""
         if self.training.tokens is not None:
             return self.training.tokens
         assert self.instances is not None
-        return self.instances * self.language.max_length
+        return round(self.instances * self.language.max_length / self.training.own_share)
 
     @property
     def flops_per_token(self) -> int:
@@ -213,6 +219,13 @@ class Run:
     def flops(self) -> float:
         """Training FLOPs of the budget."""
         return float(self.tokens) * self.flops_per_token
+
+
+def _mixed(task: TaskConfig, knobs: Mapping[str, Any]) -> TaskConfig:
+    """A task that differs from another in these knobs; if its type differs, the knobs are all it has."""
+    kind = knobs.get("type", task.type)
+    own = task.model_dump(exclude_defaults=True) if kind == task.type else {}
+    return tasks.registry()[kind].config_type.model_validate({**own, **knobs, "type": kind})
 
 
 def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -408,7 +421,7 @@ def _check_paths(file: _File) -> None:
     fields = {
         "task": _fields(file, "task", tasks.registry(), lambda cls: cls.config_type),
         "model": _fields(file, "model", models.registry(), lambda cls: cls),
-        "training": _paths_of(TrainingConfig),
+        "training": [*_paths_of(TrainingConfig), *_mix_paths(file)],
     }
     valid = [f"{section}.{name}" for section, names in fields.items() for name in names]
     for path in file.sweep:
@@ -428,6 +441,17 @@ def _check_paths(file: _File) -> None:
                 raise ExperimentError(f"{where}.{path}: no such knob; {_nearest(path, valid)}")
 
 
+def _mix_paths(file: _File) -> Iterator[str]:
+    """Knobs of the streams mixed in, so that their shares and tasks may be varied."""
+    mix = file.training.get("mix")
+    for name, stream in mix.items() if isinstance(mix, dict) else ():
+        yield f"mix.{name}.share"
+        knobs = stream.get("task") if isinstance(stream, dict) else None
+        kind = knobs.get("type", file.task.get("type")) if isinstance(knobs, dict) else None
+        if isinstance(kind, str) and kind in tasks.registry():
+            yield from (f"mix.{name}.task.{knob}" for knob in _paths_of(tasks.registry()[kind].config_type))
+
+
 def _paths_of(config: type[BaseModel]) -> list[str]:
     paths: list[str] = []
     for name, field in config.model_fields.items():
@@ -442,12 +466,12 @@ T = TypeVar("T")
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
-def _kind(section: Section, value: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+def _kind(section: Section, value: Mapping[str, Any], known: Mapping[str, Any], where: str = "") -> str:
     if "type" not in value:
         raise ExperimentError(f"{section}.type: is missing; choose one of {', '.join(known)}")
     kind = value["type"]
     if not isinstance(kind, str) or kind not in known:
-        raise ExperimentError(f"{section}.type: {kind!r} is not known; {_nearest(str(kind), list(known))}")
+        raise ExperimentError(f"{where or section}.type: {kind!r} is not known; {_nearest(str(kind), list(known))}")
     return kind
 
 
@@ -506,7 +530,25 @@ def _training(file: _File, changes: Mapping[str, Value], task: Task[Any]) -> Tra
             f"training.context_length: {context} is too short for an instance of {task.name}; "
             f"use at least {task.max_length}"
         )
+    for name, stream in training.mix.items():
+        _check_mixed(f"training.mix.{name}.task", task, stream.task, context)
     return training.model_copy(update={"context_length": context})
+
+
+def _check_mixed(where: str, task: Task[Any], knobs: Mapping[str, Any], context: int) -> None:
+    kind = _kind("task", {"type": task.name, **knobs}, tasks.registry(), where)
+    names = _paths_of(tasks.registry()[kind].config_type)
+    other = language(_validate(lambda value: _mixed(task.config, value), knobs, where, names))
+    if list(other.vocabulary) != list(task.vocabulary):
+        raise ExperimentError(
+            f"{where}: its {len(other.vocabulary)} tokens are not the {len(task.vocabulary)} of {task.name}; "
+            "streams can be mixed only if they have one vocabulary"
+        )
+    if other.max_length > context:
+        raise ExperimentError(
+            f"{where}: an instance has up to {other.max_length} tokens, more than a window of {context}; set "
+            f"training.context_length to {other.max_length} or more"
+        )
 
 
 def _validate(check: Callable[[Any], T], value: Any, where: str, names: Sequence[str]) -> T:
@@ -550,7 +592,7 @@ def _nearest(word: str, names: Sequence[str]) -> str:
 def _lookup(run: Run, path: str) -> Any:
     value: Any = run
     for part in path.split("."):
-        value = getattr(value, part, None)
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
     return value
 
 

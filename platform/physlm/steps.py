@@ -25,6 +25,7 @@ from physlm.errors import ExperimentError, LawDataError, PhyslmError, StoreError
 from physlm.experiment import Experiment, Run
 from physlm.launch import local, planning
 from physlm.store import Store
+from physlm.tasks.contract import Task
 from physlm.training import layout
 
 
@@ -103,11 +104,12 @@ def open_experiment(store: Store, key: str) -> Experiment:
 
 def generate(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
     """Write each world once: the facts, and a card that says what they are, with their checksum."""
-    worlds = {run.world_id: run for run in experiment.runs}
-    for done, (world_id, run) in enumerate(worlds.items(), 1):
+    configs = {config for run in experiment.runs for config in (run.task, *run.mixed.values())}
+    worlds = {experiments.world_id(config): experiments.language(config) for config in configs}
+    for done, (world_id, task) in enumerate(sorted(worlds.items()), 1):
         card_key = f"worlds/{world_id}/card.json"
-        facts = {name: np.ascontiguousarray(array) for name, array in run.language.facts().items()}
-        card = _card(world_id, run, facts)
+        facts = {name: np.ascontiguousarray(array) for name, array in task.facts().items()}
+        card = _card(world_id, task, facts)
         if store.exists(card_key):
             if store.get_json(card_key)["sha256"] != card["sha256"]:
                 raise StoreError(
@@ -121,15 +123,14 @@ def generate(store: Store, experiment: Experiment, listen: Listener = silent) ->
         listen(Event("generate", done, len(worlds), "worlds"))
 
 
-def _card(world_id: str, run: Run, facts: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
+def _card(world_id: str, task: Task[Any], facts: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
     digest = hashlib.sha256()
     for name, array in sorted(facts.items()):
         digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
         digest.update(array.tobytes())
-    task = run.language
     return {
         "world_id": world_id,
-        "task": run.task.model_dump(mode="json"),
+        "task": task.config.model_dump(mode="json"),
         "version": type(task).version,
         "vocabulary": len(task.vocabulary),
         "used_tokens": task.used_tokens,

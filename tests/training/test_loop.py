@@ -155,7 +155,7 @@ def test_divergence_is_an_observation(tmp_path: Path) -> None:
 
 
 def test_divergence_beside_it_changes_no_bit_of_a_run(tmp_path: Path) -> None:
-    """A sane run gets the same from beginning to end beside a wild one, which diverges and leaves, as beside its like."""
+    """A sane run gets the same beside a wild one, which diverges and leaves, as beside its like."""
     text = TEXT.replace("{lr: 1e-2}", "{lr: 1e-2, clip_norm: 1e30, weight_decay: 10}").replace("[4, 9]", "[9]")
     beside = {}
     for name, lr in (("wild", "10.0"), ("calm", "2e-3")):

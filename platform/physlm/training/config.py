@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -49,6 +49,15 @@ class ScheduleConfig(BaseModel):
         return self
 
 
+class MixConfig(BaseModel):
+    """Another task's stream in the training data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: dict[str, Any] = Field(description="knobs that differ from the experiment's task; all, if its type differs")
+    share: float = Field(gt=0, lt=1, description="share of the windows or instances")
+
+
 class TrainingConfig(BaseModel):
     """One run's training; its budget is counted in exposures (of a world) or tokens (of endless data), not in steps."""
 
@@ -63,9 +72,20 @@ class TrainingConfig(BaseModel):
     )
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    mix: dict[str, MixConfig] = Field(
+        {}, max_length=16, description="streams beside the task's own, by name; exposures count the task's own alone"
+    )
+    mix_by: Literal["window", "instance"] = Field("window", description="whether a window holds one stream or several")
+
+    @property
+    def own_share(self) -> float:
+        """Share of the windows or instances that are the task's own."""
+        return 1 - sum(stream.share for stream in self.mix.values())
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:
         if self.exposures is not None and self.tokens is not None:
             raise ValueError("tokens: give either exposures or tokens, not both")
+        if (total := sum(stream.share for stream in self.mix.values())) >= 1:
+            raise ValueError(f"mix: the shares add up to {total:g}, which leaves nothing for the task itself")
         return self

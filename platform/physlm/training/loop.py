@@ -22,7 +22,6 @@ from physlm.catalog import Observation
 from physlm.errors import Interrupted
 from physlm.experiment import Run
 from physlm.store.contract import Store
-from physlm.tasks.contract import Stream
 from physlm.training import layout, schedules
 from physlm.training.checkpoints import (
     Clock,
@@ -33,7 +32,8 @@ from physlm.training.checkpoints import (
     save_state,
 )
 from physlm.training.cohort import Cohort
-from physlm.training.packing import Packer, Windows
+from physlm.training.mixing import Feed, feed
+from physlm.training.packing import Windows
 
 # Budget shares at which the learning curve has a point: evenly spaced in the logarithm, from 0.5 % on.
 CURVE_POINTS = tuple(float(x) for x in np.geomspace(0.005, 1.0, 32))
@@ -85,24 +85,22 @@ class _Row:
     """A row of the cohort: the runs that still train as one, and their next windows."""
 
     members: list[_Member]
-    packer: Packer
+    feed: Feed
     windows: Windows | None = None
 
     def peek(self) -> Windows:
         """The next batch, which stays the next one."""
         if self.windows is None:
-            self.windows = self.packer.next(self.members[0].run.training.batch_size)
+            self.windows = self.feed.next(self.members[0].run.training.batch_size)
         return self.windows
 
     def branches(self) -> list[_Member]:
         """Members that must go their own way now: their decay begins, or their data ends within the next batch."""
         if len(self.members) == 1:
             return []
-        self.peek()
+        taken = self.members[0].clock.instances + self.peek().instances
         going = [
-            m
-            for m in self.members
-            if not m.is_shared or (m.run.instances is not None and self.packer.cursor > m.run.instances)
+            m for m in self.members if not m.is_shared or (m.run.instances is not None and taken > m.run.instances)
         ]
         return going if len(going) < len(self.members) else going[:-1]
 
@@ -219,6 +217,8 @@ class _Training:
         before = member.progress
         clock.instances += windows.instances
         clock.tokens += windows.shown
+        for name, count in windows.mixed.items():
+            clock.mixed[name] = clock.mixed.get(name, 0) + count
         clock.predicted += windows.predicted
         clock.updates += 1
         clock.seconds += seconds
@@ -305,8 +305,8 @@ def _row(members: Sequence[_Member]) -> _Row:
     run, clock = members[0].run, members[0].clock
     ends = [m.run.instances for m in members]
     stop = None if None in ends else max(end for end in ends if end is not None)
-    packer = Packer(run.language, Stream("train", run.seed), run.context_length, cursor=clock.instances, stop=stop)
-    return _Row(list(members), packer)
+    windows = clock.updates * run.training.batch_size
+    return _Row(list(members), feed(run, windows, clock.instances, clock.mixed, stop))
 
 
 def _write_run(store: Store, run: Run) -> None:
