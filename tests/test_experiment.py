@@ -74,6 +74,17 @@ BAD: dict[str, tuple[str, str, str]] = {
     "held out what isn't there": ("hold_out: {model.width: [48]}", "hold_out: {model.width: [40]}", "no run has 40"),
     "everything held out": ("width: [48]}", "width: [16, 24, 32, 48]}", "hold_out: every run is held out"),
     "a misspelt held-out path": ("hold_out: {model.width", "hold_out: {model.wide", "hold_out.model.wide: no such knob"),
+    "a mix of everything": ("batch_size: 128", "mix: {junk: {task: {seed: 1}, share: 1.0}}", "training.mix.junk.share: 1.0 is not valid"),
+    "shares of more than all": ("batch_size: 128", "mix: {a: {task: {seed: 1}, share: 0.5}, b: {task: {seed: 2}, share: 0.5}}", "training.mix: the shares add up to 1"),
+    "an unknown mixed knob": ("batch_size: 128", "mix: {junk: {task: {persons: 5}, share: 0.5}}", "training.mix.junk.task.persons: unknown key"),
+    "an unknown mixed task": ("batch_size: 128", "mix: {junk: {task: {type: bio}, share: 0.5}}", "training.mix.junk.task.type: 'bio' is not known"),
+    "a mixed vocabulary": ("batch_size: 128", "mix: {junk: {task: {vocabulary: 65}, share: 0.5}}", "training.mix.junk.task: its 70 tokens are not the 69 of biod"),
+    "a mixed length": ("batch_size: 128", "mix: {junk: {task: {chunks: 9}, share: 0.5}}", "training.mix.junk.task: an instance has up to 44 tokens"),
+    "a swept budget": ("seeds:", "sweep: {training.tokens: [5]}\nseeds:", "sweep.training.tokens: can't be swept"),
+    "a swept model": ("seeds:", "sweep: {model.layers: [1, 2]}\nseeds:", "sweep.model.layers: can't be swept; sweep a knob of training"),
+    "swept and varied": ("seeds:", "sweep: {model.width: [5]}\nseeds:", "sweep.model.width: is in vary too"),
+    "an empty sweep": ("seeds:", "sweep: {training.optimizer.lr: []}\nseeds:", "sweep.training.optimizer.lr: the list is empty"),
+    "a misspelt sweep": ("seeds:", "sweep: {training.optimizer.rl: [1]}\nseeds:", "sweep.training.optimizer.rl: no such knob; did you mean"),
     "too many runs": ("seeds: [0, 1]", "seeds: [0, 1]\nbudget: {runs: 23}", "the grid has 24 runs, more than budget.runs = 23"),
     "too many tokens": ("seeds: [0, 1]", "seeds: [0, 1]\nbudget: {tokens: 1000}", "budget.tokens: the runs need"),
     "a key twice": ("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]", "line 13: the key 'seeds' is given twice"),
@@ -144,13 +155,15 @@ def test_a_runs_identity_is_stable() -> None:
 def test_the_defaults_that_identities_rest_on_are_unchanged() -> None:
     """An identity leaves defaults out: whoever changes one must raise the version of its class, then this table."""
     assert TrainingConfig().model_dump(exclude={"optimizer", "schedule"}) == {
-        "exposures": None, "tokens": None, "batch_size": 32, "context_length": None,
+        "exposures": None, "tokens": None, "batch_size": 32, "context_length": None, "mix": {}, "mix_by": "window",
     }  # fmt: skip
     assert TrainingConfig.version == Gpt2Config.version == Biod.version == 1
     assert OptimizerConfig().model_dump() == {
         "lr": 1e-3, "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-6, "clip_norm": 1.0,
     }  # fmt: skip
-    assert ScheduleConfig().model_dump() == {"type": "cosine", "warmup": 0.02, "final": 0.1}
+    assert ScheduleConfig().model_dump() == {
+        "type": "cosine", "warmup": 0.02, "warmup_steps": None, "final": 0.1, "decay": 0.2,
+    }  # fmt: skip
     assert Gpt2Config().model_dump() == {"type": "gpt2", "layers": 2, "heads": 2, "width": 32}
     assert BiodConfig().model_dump() == {
         "type": "biod", "seed": 0, "people": 1000, "attributes": 4, "chunks": 1, "diversity": 64,

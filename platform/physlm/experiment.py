@@ -14,6 +14,9 @@ seeds: [0, 1]
 measure: [knowledge_bits]
 laws: [capacity]
 hold_out: {model.width: [32]}
+
+With `sweep: {training.optimizer.lr: [3e-3, 1e-2]}` each condition is trained with each value, and the laws are fitted
+to the value with the lowest validation loss.
 """
 
 from __future__ import annotations
@@ -38,9 +41,12 @@ from physlm.errors import ExperimentError
 from physlm.models.contract import ModelConfig
 from physlm.tasks.contract import Task, TaskConfig
 from physlm.training.config import TrainingConfig
+from physlm.training.schedules import has_trunk
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RUNS = 100_000
+CHOSEN_BY = "validation_loss"
+"""The measure by which the best of a sweep is chosen: the lowest."""
 Section = Literal["task", "model", "training"]
 Value = int | float | str | bool | None | list[Any]
 
@@ -68,6 +74,7 @@ class _File(BaseModel):
     model: dict[str, Any]
     training: dict[str, Any] = {}
     vary: dict[str, list[Value]] = {}
+    sweep: dict[str, list[Value]] = {}
     seeds: list[int] = Field([0], min_length=1)
     measure: list[str] = Field(min_length=1)
     laws: list[str] = []
@@ -93,6 +100,11 @@ class Run:
     def language(self) -> Task[Any]:
         """The task of this run; runs of one world share it."""
         return language(self.task)
+
+    @cached_property
+    def mixed(self) -> dict[str, TaskConfig]:
+        """The tasks of the streams mixed into the training data, by name."""
+        return {name: _mixed(self.task, stream.task) for name, stream in self.training.mix.items()}
 
     def moment(self, tokens: int, instances: int) -> Moment:
         """Where in training the run stands after so many tokens and instances."""
@@ -132,6 +144,7 @@ class Run:
                 "task": self.language.revision,
                 "model": self.model.version,
                 "training": self.training.version,
+                **{f"training.mix.{name}": language(config).revision for name, config in self.mixed.items()},
             },
         }
 
@@ -144,6 +157,16 @@ class Run:
     def condition_id(self) -> str:
         """8 hex digits, the same for all seeds of one condition."""
         return _digest({**self.canonical(), "seed": None})[:8]
+
+    @cached_property
+    def trunk_id(self) -> str:
+        """16 hex digits, the same for runs that train alike until the learning rate of one of them decays (wsd)."""
+        if not has_trunk(self.training.schedule):
+            return self.run_id
+        canonical = self.canonical()
+        knobs = {k: v for k, v in canonical["training"].items() if k not in ("exposures", "tokens")}
+        schedule = {k: v for k, v in knobs["schedule"].items() if k not in ("decay", "final")}
+        return _digest({**canonical, "training": {**knobs, "schedule": schedule}})
 
     @property
     def world_id(self) -> str:
@@ -181,11 +204,11 @@ class Run:
 
     @property
     def tokens(self) -> int:
-        """Tokens in the budget; an upper bound where instances differ in length."""
+        """Tokens in the budget; an upper bound where instances differ in length, an estimate with streams mixed in."""
         if self.training.tokens is not None:
             return self.training.tokens
         assert self.instances is not None
-        return self.instances * self.language.max_length
+        return round(self.instances * self.language.max_length / self.training.own_share)
 
     @property
     def flops_per_token(self) -> int:
@@ -196,6 +219,13 @@ class Run:
     def flops(self) -> float:
         """Training FLOPs of the budget."""
         return float(self.tokens) * self.flops_per_token
+
+
+def _mixed(task: TaskConfig, knobs: Mapping[str, Any]) -> TaskConfig:
+    """A task that differs from another in these knobs; if its type differs, the knobs are all it has."""
+    kind = knobs.get("type", task.type)
+    own = task.model_dump(exclude_defaults=True) if kind == task.type else {}
+    return tasks.registry()[kind].config_type.model_validate({**own, **knobs, "type": kind})
 
 
 def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -264,9 +294,19 @@ class Experiment:
         """Whether laws must be fitted without this run."""
         return any(_lookup(run, path) in values for path, values in self.file.hold_out.items())
 
+    @property
+    def varied(self) -> list[str]:
+        """The keys in which runs differ, those of `vary` and then those of `sweep`."""
+        return [*self.file.vary, *self.file.sweep]
+
+    @property
+    def measures(self) -> list[str]:
+        """What is taken from each run: `measure`, and what the best of a sweep is chosen by."""
+        return [*self.file.measure, *([CHOSEN_BY] if self.file.sweep and CHOSEN_BY not in self.file.measure else [])]
+
     def values(self, run: Run) -> dict[str, Value]:
-        """What this run has of the varied keys."""
-        return {path: _lookup(run, path) for path in self.file.vary}
+        """What this run has of the keys in which runs differ."""
+        return {path: _lookup(run, path) for path in self.varied}
 
 
 def load(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Experiment:
@@ -360,19 +400,21 @@ def _read_yaml(text: str) -> Any:
 def _expand(file: _File) -> Iterator[Run]:
     _check_paths(file)
     grid = 1
-    for path, values in file.vary.items():
-        if not values:
-            raise ExperimentError(f"vary.{path}: the list is empty; give at least one value")
-        if any(values.count(value) > 1 for value in values[:1000]):
-            raise ExperimentError(f"vary.{path}: {values} holds a value twice; give each once")
-        grid *= len(values)
+    for where in ("vary", "sweep"):
+        for path, values in getattr(file, where).items():
+            if not values:
+                raise ExperimentError(f"{where}.{path}: the list is empty; give at least one value")
+            if any(values.count(value) > 1 for value in values[:1000]):
+                raise ExperimentError(f"{where}.{path}: {values} holds a value twice; give each once")
+            grid *= len(values)
     if grid * len(file.seeds) > file.budget.runs:
         raise ExperimentError(
             f"vary: the grid has {grid * len(file.seeds):,} runs, more than budget.runs = {file.budget.runs:,}; "
             "vary less or raise the budget"
         )
-    for combination in itertools.product(*file.vary.values()):
-        changes = dict(zip(file.vary, combination, strict=True))
+    knobs = {**file.vary, **file.sweep}
+    for combination in itertools.product(*knobs.values()):
+        changes = dict(zip(knobs, combination, strict=True))
         task: TaskConfig = _section("task", file, changes, tasks.registry(), lambda cls: cls.config_type)
         model: ModelConfig = _section("model", file, changes, models.registry(), lambda cls: cls)
         training = _training(file, changes, language(task))
@@ -385,15 +427,35 @@ def _check_paths(file: _File) -> None:
     fields = {
         "task": _fields(file, "task", tasks.registry(), lambda cls: cls.config_type),
         "model": _fields(file, "model", models.registry(), lambda cls: cls),
-        "training": _paths_of(TrainingConfig),
+        "training": [*_paths_of(TrainingConfig), *_mix_paths(file)],
     }
     valid = [f"{section}.{name}" for section, names in fields.items() for name in names]
-    for where in ("vary", "hold_out"):
+    for path in file.sweep:
+        if path in file.vary or path in file.hold_out:
+            other = "vary" if path in file.vary else "hold_out"
+            raise ExperimentError(f"sweep.{path}: is in {other} too; of a swept knob only the best value is kept")
+        if not path.startswith("training.") or path in ("training.exposures", "training.tokens"):
+            raise ExperimentError(
+                f"sweep.{path}: can't be swept; sweep a knob of training other than its budget, such as "
+                "'training.optimizer.lr'"
+            )
+    for where in ("vary", "sweep", "hold_out"):
         for path in getattr(file, where):
             if path == "seed" or path == "seeds":
                 raise ExperimentError(f"{where}.{path}: seeds are not varied here; list them under 'seeds'")
             if path not in valid:
                 raise ExperimentError(f"{where}.{path}: no such knob; {_nearest(path, valid)}")
+
+
+def _mix_paths(file: _File) -> Iterator[str]:
+    """Knobs of the streams mixed in, so that their shares and tasks may be varied."""
+    mix = file.training.get("mix")
+    for name, stream in mix.items() if isinstance(mix, dict) else ():
+        yield f"mix.{name}.share"
+        knobs = stream.get("task") if isinstance(stream, dict) else None
+        kind = knobs.get("type", file.task.get("type")) if isinstance(knobs, dict) else None
+        if isinstance(kind, str) and kind in tasks.registry():
+            yield from (f"mix.{name}.task.{knob}" for knob in _paths_of(tasks.registry()[kind].config_type))
 
 
 def _paths_of(config: type[BaseModel], value: Mapping[str, Any] | None = None) -> list[str]:
@@ -415,12 +477,12 @@ T = TypeVar("T")
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
-def _kind(section: Section, value: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+def _kind(section: Section, value: Mapping[str, Any], known: Mapping[str, Any], where: str = "") -> str:
     if "type" not in value:
         raise ExperimentError(f"{section}.type: is missing; choose one of {', '.join(known)}")
     kind = value["type"]
     if not isinstance(kind, str) or kind not in known:
-        raise ExperimentError(f"{section}.type: {kind!r} is not known; {_nearest(str(kind), list(known))}")
+        raise ExperimentError(f"{where or section}.type: {kind!r} is not known; {_nearest(str(kind), list(known))}")
     return kind
 
 
@@ -479,7 +541,25 @@ def _training(file: _File, changes: Mapping[str, Value], task: Task[Any]) -> Tra
             f"training.context_length: {context} is too short for an instance of {task.name}; "
             f"use at least {task.max_length}"
         )
+    for name, stream in training.mix.items():
+        _check_mixed(f"training.mix.{name}.task", task, stream.task, context)
     return training.model_copy(update={"context_length": context})
+
+
+def _check_mixed(where: str, task: Task[Any], knobs: Mapping[str, Any], context: int) -> None:
+    kind = _kind("task", {"type": task.name, **knobs}, tasks.registry(), where)
+    names = _paths_of(tasks.registry()[kind].config_type)
+    other = language(_validate(lambda value: _mixed(task.config, value), knobs, where, names))
+    if list(other.vocabulary) != list(task.vocabulary):
+        raise ExperimentError(
+            f"{where}: its {len(other.vocabulary)} tokens are not the {len(task.vocabulary)} of {task.name}; "
+            "streams can be mixed only if they have one vocabulary"
+        )
+    if other.max_length > context:
+        raise ExperimentError(
+            f"{where}: an instance has up to {other.max_length} tokens, more than a window of {context}; set "
+            f"training.context_length to {other.max_length} or more"
+        )
 
 
 def _validate(check: Callable[[Any], T], value: Any, where: str, names: Sequence[str]) -> T:
@@ -523,7 +603,7 @@ def _nearest(word: str, names: Sequence[str]) -> str:
 def _lookup(run: Run, path: str) -> Any:
     value: Any = run
     for part in path.split("."):
-        value = getattr(value, part, None)
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
     return value
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from physlm import catalog, datasets, laws, measures
+from physlm import catalog, datasets, laws, measures, sweeps
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
 from physlm.experiment import Experiment, Run
@@ -55,7 +55,7 @@ def known_names() -> dict[str, list[str]]:
 
 def check(experiment: Experiment) -> None:
     """Raise ExperimentError if a measure doesn't suit a task."""
-    for name in experiment.file.measure:
+    for name in experiment.measures:
         for task in {run.task: run.language for run in experiment.runs}.values():
             if reason := measures.registry()[name].suits(task):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
@@ -100,8 +100,9 @@ def open_experiment(store: Store, key: str) -> Experiment:
 
 def generate(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
     """Write each world once: the facts, the evaluation sets, and a card that says what they are, with checksums."""
-    worlds = {run.world_id: run.task for run in experiment.runs}
-    for done, config in enumerate(worlds.values(), 1):
+    configs = {config for run in experiment.runs for config in (run.task, *run.mixed.values())}
+    worlds = {experiments.world_id(config): config for config in configs}
+    for done, (_, config) in enumerate(sorted(worlds.items()), 1):
         datasets.write_world(store, config)
         listen(Event("generate", done, len(worlds), "worlds"))
 
@@ -156,7 +157,7 @@ def train(
 def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
     """Take the measures that the store doesn't hold yet from the trained models, a cohort at a time."""
     registry = measures.registry()
-    for name in experiment.file.measure:
+    for name in experiment.measures:
         cls = registry[name]
         left = [run for run in experiment.runs if not store.exists(catalog.key(run.run_id, cls.source()))]
         done = len(experiment.runs) - len(left)
@@ -171,14 +172,23 @@ def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> 
 def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> pl.DataFrame:
     """Gather the experiment's observations from the catalogue into one table, and store it.
 
-    Adds the columns `experiment` and `held_out`. Diverged runs are in it with their learning curves alone.
+    Adds the columns `experiment`, `held_out` and `chosen`: false for runs of a sweep that aren't the best of their
+    condition. Which are is stored as `sweep.json`. Diverged runs are in it with their learning curves alone.
     """
     registry = measures.registry()
-    sources = [layout.CURVE_SOURCE, *(registry[name].source() for name in experiment.file.measure)]
+    sources = [layout.CURVE_SOURCE, *(registry[name].source() for name in experiment.measures)]
     table = catalog.collect(store, [run.run_id for run in experiment.runs], sources)
     held_out = [run.run_id for run in experiment.runs if experiment.held_out(run)]
+    choices = sweeps.choose(experiment, final(table))
+    if choices:
+        store.put_json(sweeps.key(experiment), [choice.to_json() for choice in choices])
+        chosen = [run_id for choice in choices for run_id in choice.run_ids]
+    else:
+        chosen = [run.run_id for run in experiment.runs]
     table = table.with_columns(
-        pl.lit(experiment.name).alias("experiment"), pl.col("run_id").is_in(held_out).alias("held_out")
+        pl.lit(experiment.name).alias("experiment"),
+        pl.col("run_id").is_in(held_out).alias("held_out"),
+        pl.col("run_id").is_in(chosen).alias("chosen"),
     )
     catalog.write(store, table, f"{experiment.key}/observations.parquet")
     listen(Event("collect", table.height, table.height, "observations"))
@@ -188,10 +198,11 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
 def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list[laws.Fit]:
     """Fit the laws to the collected observations, test them on what is held out, and store them as JSON.
 
-    A law that the observations can't identify is stored with the reason (see `refusals`), and the page tells it: what
-    was observed is worth its page all the same.
+    Of a sweep only the best runs count. A law that the observations can't identify is stored with the reason (see
+    `refusals`), and the page tells it: what was observed is worth its page all the same.
     """
-    table = final(catalog.read(store, f"{experiment.key}/observations.parquet"))
+    observed = catalog.read(store, f"{experiment.key}/observations.parquet")
+    table = final(observed.filter("chosen"))
     fits = []
     for done, name in enumerate(experiment.file.laws, 1):
         try:

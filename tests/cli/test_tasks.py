@@ -321,7 +321,7 @@ def test_knobs_may_lie_in_files(tmp_path: Path) -> None:
         (["sample", "mano", "--set", "modulu=3"], "task.modulu: unknown key; did you mean 'modulus'?"),
         (["sample", "mano", "--set", "modulus=[1"], "the value is neither a number, a word nor a list"),
         (["sample", "mano", "--set", "modulus=1"], "task.modulus: 1 is not valid: input should be greater than"),
-        (["sample", "mano", "--split", "dev"], "--split dev: must be train or test"),
+        (["sample", "mano", "--split", "dev"], "--split dev: must be one of train, validation, test"),
         (["sample", "mano", "--label", "nece"], "mano has no label 'nece'; there are value, operations, ended"),
         (["write", "mano", "-n", "3", "--tokens", "3"], "give one of them"),
     ],

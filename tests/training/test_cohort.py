@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,8 +9,8 @@ from torch.nn.functional import cross_entropy
 
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
-from physlm.training.cohort import Cohort, schedule
-from physlm.training.config import OptimizerConfig, ScheduleConfig
+from physlm.training.cohort import Cohort
+from physlm.training.config import OptimizerConfig
 from physlm.training.loss import token_losses, weighted_loss
 
 MODEL = Gpt2Config(layers=2, heads=2, width=16)
@@ -114,14 +112,3 @@ def test_the_loss_and_its_gradient_are_torchs() -> None:
     torch.testing.assert_close(ours, (nll * weights).sum(1))
     torch.testing.assert_close(gradient, expected)
     torch.testing.assert_close(token_losses(logits, targets), nll)
-
-
-def test_the_schedule_warms_up_and_follows_the_cosine() -> None:
-    config = ScheduleConfig(warmup=0.1, final=0.2)
-    assert schedule(config, 0) == 0
-    assert schedule(config, 0.05) == pytest.approx(0.5)
-    assert schedule(config, 0.1) == pytest.approx(1)
-    assert schedule(config, 0.55) == pytest.approx(0.6)
-    assert schedule(config, 1) == pytest.approx(0.2)
-    assert schedule(ScheduleConfig(warmup=0), 0) == 1
-    assert math.isclose(schedule(ScheduleConfig(final=1), 0.7), 1)

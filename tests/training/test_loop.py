@@ -154,6 +154,20 @@ def test_divergence_is_an_observation(tmp_path: Path) -> None:
     assert curves(store, diverged).filter(pl.col("value").is_null()).height >= len(diverged)
 
 
+def test_divergence_beside_it_changes_no_bit_of_a_run(tmp_path: Path) -> None:
+    """A sane run gets the same beside a wild one, which diverges and leaves, as beside its like."""
+    text = TEXT.replace("{lr: 1e-2}", "{lr: 1e-2, clip_norm: 1e30, weight_decay: 10}").replace("[4, 9]", "[9]")
+    beside = {}
+    for name, lr in (("wild", "10.0"), ("calm", "2e-3")):
+        study = experiment.parse(text.replace("[1e-2, 3e-3]", f"[{lr}, 3e-3]").replace("seeds: [0, 1]", "seeds: [0]"))
+        store = open_store(tmp_path / name)
+        train(store, study.runs, Options(CPU))
+        status = [store.get_json(layout.completed_key(run.run_id))["status"] for run in study.runs]
+        assert status == ["diverged" if name == "wild" else "trained", "trained"]
+        beside[name] = load_model(store, study.runs[1].run_id, study.runs[1].tokens)
+    assert all(torch.equal(beside["wild"][name], beside["calm"][name]) for name in beside["calm"])
+
+
 def test_progress_adds_up(study: Experiment, tmp_path: Path) -> None:
     heard: list[Progress] = []
     train(open_store(tmp_path), study.runs, Options(CPU, report=heard.append, report_seconds=0))

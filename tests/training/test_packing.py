@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from physlm.tasks.biod import Biod, BiodConfig
 from physlm.tasks.contract import Instances, Stream
-from physlm.training.packing import Packer, pack
+from physlm.training.packing import Packer, StreamSource, pack
 
 SEPARATOR = 0
 
@@ -55,20 +55,20 @@ def test_an_instance_longer_than_the_window_is_refused() -> None:
 @pytest.mark.parametrize("context", [12, 30, 64])
 def test_stopping_and_going_on_changes_nothing(context: int) -> None:
     task = Biod(BiodConfig(people=50))
-    whole = Packer(task, Stream("train", 3), context, stop=500)
+    whole = Packer(StreamSource(task, Stream("train", 3), stop=500), context, task.separator)
     expected = [whole.next(7).tokens for _ in range(30)]
     cursor, seen = 0, []
     for _ in range(30):
-        packer = Packer(task, Stream("train", 3), context, cursor=cursor, stop=500)
-        seen.append(packer.next(7).tokens)
-        cursor = packer.cursor
+        windows = Packer(StreamSource(task, Stream("train", 3), cursor, 500), context, task.separator).next(7)
+        seen.append(windows.tokens)
+        cursor += windows.instances
     assert all((a == b).all() for a, b in zip(expected, seen, strict=True))
 
 
 def test_a_budget_ends_exactly() -> None:
     task = Biod(BiodConfig(people=50))
-    packer = Packer(task, Stream("train", 0), 30, stop=150)
-    shown = sum(packer.next(8).shown for _ in range(20))
-    assert packer.cursor == 150
-    assert shown == 150 * task.max_length
+    packer = Packer(StreamSource(task, Stream("train", 0), stop=150), 30, task.separator)
+    batches = [packer.next(8) for _ in range(20)]
+    assert sum(windows.instances for windows in batches) == 150
+    assert sum(windows.shown for windows in batches) == 150 * task.max_length
     assert packer.next(8).predicted == 0

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO, cast
+from typing import Annotated, Any, TextIO, cast, get_args
 
 import numpy as np
 import typer
@@ -25,6 +25,7 @@ from physlm.datasets import answers, cards, evaluations, statistics, write_datas
 from physlm.errors import UserError
 from physlm.steps import Event
 from physlm.store import open_store
+from physlm.tasks import contract
 from physlm.tasks.contract import Instances, Stream, Task, TaskConfig
 
 Name = Annotated[str, typer.Argument(metavar="TASK", help="The task's name; `physlm tasks list` shows them.")]
@@ -35,7 +36,7 @@ Set = Annotated[
         "--set", metavar="KNOB=VALUE", help="Set a knob, on top of the preset, to a value or @FILE; may be repeated."
     ),
 ]
-Split = Annotated[str, typer.Option("--split", help="train or test: they share no draw.")]
+Split = Annotated[str, typer.Option("--split", help="train, validation or test: they share no draw.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the stream (the world's is a knob).")]
 Lines = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, for programs.")]
 
@@ -96,9 +97,9 @@ def _build(name: str, preset: str | None, settings: Sequence[str] | None) -> Tas
 
 
 def _stream(split: str, seed: int) -> Stream:
-    if split not in ("train", "test"):
-        raise UserError(f"--split {split}: must be train or test")
-    return Stream(cast(Literal["train", "test"], split), seed)
+    if split not in get_args(contract.Split):
+        raise UserError(f"--split {split}: must be one of {', '.join(get_args(contract.Split))}")
+    return Stream(cast(contract.Split, split), seed)
 
 
 # -- list and show -----------------------------------------------------------------------------------------------------
@@ -146,8 +147,8 @@ def show(name: Name, preset: Preset = None, settings: Set = None, as_json: Json 
     document: dict[str, Any] = {
         **cards.language(task),
         "knobs": _knobs(type(task.config)),
-        "presets": {name: dict(overrides) for name, overrides in task.presets.items()},
-        "evaluations": {name: dict(overrides) for name, overrides in task.evaluations.items()},
+        "presets": to_jsonable_python(task.presets),
+        "evaluations": to_jsonable_python(task.evaluations),
         "reproduce": cards.command(task),
     }
     if as_json:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from physlm import experiment
 from physlm.datasets.evaluations import asks
 from physlm.errors import ExperimentError, UserError
-from physlm.tasks.contract import Stream, Task, TaskConfig, Verdict
+from physlm.tasks.contract import Split, Stream, Task, TaskConfig, Verdict
 
 _TOGETHER = 256  # questions sampled at once
 _INT64 = range(-(2**63), 2**63)
@@ -100,7 +100,7 @@ def _question(
     if not (
         isinstance(stream, dict)
         and stream.keys() == {"split", "seed"}
-        and stream["split"] in ("train", "test")
+        and stream["split"] in get_args(Split)
         and type(stream["seed"]) is int
     ):
         raise UserError(f'{where}: stream must be like {{"split": "test", "seed": 0}}, got {json.dumps(stream):.60}')

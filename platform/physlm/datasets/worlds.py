@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_jsonable_python
 from safetensors.numpy import save as save_arrays
 
 from physlm import experiment
@@ -60,7 +61,7 @@ def _write_evaluation(
     data = evaluations.encode(evaluations.variant(task, overrides))
     store.put(layout.evaluation_key(world_id, name), data)
     return {
-        "overrides": dict(overrides),
+        "overrides": to_jsonable_python(overrides),
         "instances": evaluations.SIZE,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class _Worker:
     shard: int
     process: subprocess.Popen[str]
     errors: list[str]
+    readers: list[threading.Thread]
 
 
 def run_shards(
@@ -63,6 +65,9 @@ def run_shards(
     except BaseException:
         _stop(workers)
         raise
+    for worker in workers:
+        for reader in worker.readers:
+            reader.join()
     failed = [worker for worker in workers if worker.process.wait() != 0]
     if failed:
         raise PhyslmError("; ".join(_failure(worker) for worker in failed))
@@ -86,26 +91,29 @@ def _start(
         # Ctrl-C goes to this process alone; it then asks the workers to stop.
         start_new_session=True,
     )
-    worker = _Worker(shard, process, [])
-    threading.Thread(target=_read_errors, args=(worker,), daemon=True).start()
-    threading.Thread(target=_read_events, args=(worker, events), daemon=True).start()
+    worker = _Worker(shard, process, [], [])
+    for read in (partial(_read_errors, worker), partial(_read_events, worker, events)):
+        worker.readers.append(threading.Thread(target=read, daemon=True))
+        worker.readers[-1].start()
     return worker
 
 
 def _read_events(worker: _Worker, events: queue.Queue[tuple[int, Mapping[str, Any] | None]]) -> None:
     assert worker.process.stdout is not None
-    for line in worker.process.stdout:
-        with suppress(ValueError):
-            events.put((worker.shard, json.loads(line)))
+    with worker.process.stdout as lines:
+        for line in lines:
+            with suppress(ValueError):
+                events.put((worker.shard, json.loads(line)))
     worker.process.wait()
     events.put((worker.shard, None))
 
 
 def _read_errors(worker: _Worker) -> None:
     assert worker.process.stderr is not None
-    for line in worker.process.stderr:
-        worker.errors.append(line.rstrip())
-        del worker.errors[:-20]
+    with worker.process.stderr as lines:
+        for line in lines:
+            worker.errors.append(line.rstrip())
+            del worker.errors[:-20]
 
 
 def _stop(workers: Sequence[_Worker]) -> None:

@@ -37,9 +37,17 @@ def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
     result = []
     for group in groups.values():
         parts = max(-(-len(group) // MAX_MEMBERS), -(-sum(map(memory, group)) // _BYTES))
-        # Dealt out in turn, so that every part has long and short runs alike.
-        result += [group[part::parts] for part in range(parts)]
+        result += deal(group, parts)
     return result
+
+
+def deal(group: Sequence[Run], parts: int) -> list[list[Run]]:
+    """Deal runs out in turn, so that every part has long and short ones alike; runs of one trunk stay together."""
+    trunks: dict[str, list[Run]] = defaultdict(list)
+    for run in group:
+        trunks[run.trunk_id].append(run)
+    families = list(trunks.values())
+    return [[run for family in families[part::parts] for run in family] for part in range(min(parts, len(families)))]
 
 
 def memory(run: Run) -> int:
@@ -62,11 +70,11 @@ def shards(runs: Sequence[Run], count: int) -> list[Shard]:
         longest, members = max(loads, key=lambda item: item[0])
         if longest <= _IMBALANCE * total / count:
             break
-        splittable = [i for i in members if len(groups[i]) > 1]
+        splittable = [i for i in members if len({run.trunk_id for run in groups[i]}) > 1]
         if not splittable or len(groups) >= 8 * count:
             break
         largest = groups.pop(max(splittable, key=lambda i: _work(groups[i])))
-        groups += [largest[::2], largest[1::2]]
+        groups += deal(largest, 2)
     return [
         Shard(tuple(tuple(run.run_id for run in groups[i]) for i in members), load)
         for load, members in loads
@@ -75,7 +83,16 @@ def shards(runs: Sequence[Run], count: int) -> list[Shard]:
 
 
 def _work(group: Sequence[Run]) -> float:
-    return sum(work(run.tokens, run.flops) for run in group)
+    """Of each trunk the longest run counts whole, and of the others what they do after they have left it."""
+    trunks: dict[str, list[Run]] = defaultdict(list)
+    for run in group:
+        trunks[run.trunk_id].append(run)
+    total = 0.0
+    for family in trunks.values():
+        longest = max(family, key=lambda run: run.tokens)
+        total += work(longest.tokens, longest.flops)
+        total += sum(run.training.schedule.decay * work(run.tokens, run.flops) for run in family if run is not longest)
+    return total
 
 
 def _assign(groups: Sequence[Sequence[Run]], count: int) -> list[tuple[float, list[int]]]:

@@ -15,7 +15,7 @@ from physlm.measures.windows import Scored, score
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
-_INSTANCES = 1000
+INSTANCES = 1000
 
 
 @register
@@ -29,10 +29,10 @@ class Loss(Measure):
     name = "loss"
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return [[observation(m, s)] for m, s in zip(members, score(decoder, members, _INSTANCES), strict=True)]
+        return [[observation(m, s)] for m, s in zip(members, score(decoder, members, INSTANCES), strict=True)]
 
 
-def observation(member: Member, scored: Scored) -> Observation:
+def observation(member: Member, scored: Scored, name: str = "loss") -> Observation:
     """The loss from the negative log-likelihoods of every token."""
     instances = scored.instances
     counted = instances.loss & ~np.isnan(scored.nll)
@@ -43,7 +43,7 @@ def observation(member: Member, scored: Scored) -> Observation:
     residuals = sums - value * tokens
     entropy = member.task.floor()
     return Observation(
-        "loss",
+        name,
         float(value),
         "nats per token",
         stderr=float(sqrt((residuals**2).sum()) / tokens.sum()),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm.measures.contract import Member
-from physlm.tasks.contract import Instances, Stream
+from physlm.tasks.contract import Instances, Split, Stream
 from physlm.training.packing import Windows, pack
 
 if TYPE_CHECKING:
@@ -32,15 +32,12 @@ class Scored:
     right: NDArray[np.bool_]
 
 
-def score(decoder: Decoder, members: Sequence[Member], count: int, *, split: str = "test") -> list[Scored]:
+def score(decoder: Decoder, members: Sequence[Member], count: int, *, split: Split = "test") -> list[Scored]:
     """Score the first `count` instances of each member's own stream, `test` unless told otherwise.
 
     A member's result doesn't depend on the others.
     """
-    samples = [
-        m.task.sample(Stream("test" if split == "test" else "train", m.seed), np.arange(count, dtype=np.int64))
-        for m in members
-    ]
+    samples = [m.task.sample(Stream(split, m.seed), np.arange(count, dtype=np.int64)) for m in members]
     packed = [pack(sample, m.context_length, m.task.separator)[0] for m, sample in zip(members, samples, strict=True)]
     nll = [np.full(len(sample.tokens), np.nan) for sample in samples]
     right = [np.zeros(len(sample.tokens), np.bool_) for sample in samples]

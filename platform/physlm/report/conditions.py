@@ -50,7 +50,7 @@ def conditions(evidence: Evidence) -> list[Condition]:
     """All conditions, in the order of the experiment's grid."""
     experiment = evidence.experiment
     measured: dict[str, dict[str, Measured]] = {}
-    for row in per_condition(evidence.measured, list(experiment.file.vary)).iter_rows(named=True):
+    for row in per_condition(evidence.measured, experiment.varied).iter_rows(named=True):
         measured.setdefault(row["condition"], {})[row["measure"]] = Measured(
             row["value"], row["stderr"], int(row["seeds"]), row["chance"], row["floor"], row["ceiling"]
         )

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import polars as pl
 
-from physlm import catalog
+from physlm import catalog, sweeps
 from physlm.errors import MissingObject
 from physlm.experiment import Experiment, Run
 from physlm.laws import Fit
 from physlm.store import Store
+from physlm.sweeps import Choice
 from physlm.training import layout
 
 Status = Literal["trained", "diverged", "missing"]
@@ -31,6 +32,7 @@ class Evidence:
     markers        what training left of each run that has ended, by run id
     makers         versions of the software that trained the runs
     cards          the data set card of each world, by world id
+    choices        what a sweep has chosen for each condition; none without a sweep
     """
 
     experiment: Experiment
@@ -40,6 +42,7 @@ class Evidence:
     markers: Mapping[str, Mapping[str, Any]]
     makers: Sequence[Mapping[str, str]]
     cards: Mapping[str, Mapping[str, Any]]
+    choices: Sequence[Choice] = ()
 
     def status(self, run: Run) -> Status:
         """How the run's training ended."""
@@ -73,6 +76,7 @@ def gather(store: Store, experiment: Experiment) -> Evidence:
         markers,
         [makers[key] for key in sorted(makers)],
         _read_each(store, sorted({run.world_id for run in experiment.runs}), lambda world: f"worlds/{world}/card.json"),
+        [Choice.from_json(c) for c in store.get_json(sweeps.key(experiment))] if experiment.file.sweep else [],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -180,10 +181,28 @@ def _notes(evidence: Evidence) -> list[str]:
     notes += [f"The law {law} can't be fitted: {reason}." for law, reason in evidence.refused.items()]
     if absent := [law for law in experiment.file.laws if law not in evidence.fits and law not in evidence.refused]:
         notes.append(f"Not fitted yet: {wording.several(absent)}.")
+    notes += _sweep_notes(evidence)
     for fit in evidence.fits.values():
         notes += warnings(fit)
     if len(evidence.makers) > 1:
         notes.append("The runs were trained by more than one set of software versions; they are listed below.")
+    return notes
+
+
+def _sweep_notes(evidence: Evidence) -> list[str]:
+    """What was chosen how often, and whether the sweep was wide enough."""
+    if not evidence.choices:
+        return []
+    swept = evidence.experiment.file.sweep
+    best = [choice.best for choice in evidence.choices if choice.best]
+    counts = Counter(", ".join(f"{path} = {wording.level(c.swept[path])}" for path in swept) for c in best)
+    won = wording.several([f"{text} in {wording.count(n, 'condition')}" for text, n in counts.most_common()])
+    notes = [f"Laws see the best of the sweep alone, chosen by the loss on validation data: {won or 'none was sound'}."]
+    if edge := sum(choice.at_edge(swept) for choice in evidence.choices):
+        notes.append(
+            f"In {wording.count(edge, 'condition')} the best value is at the edge of the sweep: a wider one may find "
+            "a better."
+        )
     return notes
 
 

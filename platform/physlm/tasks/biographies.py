@@ -24,7 +24,7 @@ from physlm import randomness
 from physlm.people import AGAIN, ATTRIBUTES, FACTS, Lexicon, Script, World, pools
 from physlm.people.wordings import QUESTIONS_EACH, SENTENCES
 from physlm.tasks.answers import LazyLabels, compare
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.contract import Axis, Instances, Split, Stream, Task, TaskConfig, Verdict
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
 OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
@@ -106,9 +106,9 @@ class BiographiesConfig(TaskConfig):
         """People asked about in training; the others are asked about in tests."""
         return min(max(1, round(self.qa_people * self.people)), self.people - 1)
 
-    def split_size(self, split: Literal["train", "test"]) -> int:
+    def split_size(self, split: Split) -> int:
         """People asked about in a split."""
-        return self.trained_people if split == "train" else self.people - self.trained_people
+        return self.people - self.trained_people if split == "test" else self.trained_people
 
 
 ConfigT = TypeVar("ConfigT", bound=BiographiesConfig)
@@ -484,10 +484,10 @@ class Biographies(Task[ConfigT]):
         facts = self.world.persons(persons[:, 0])
         return Drawn(kind, question, persons, facts, np.full((n, _HEAD + len(ATTRIBUTES)), -1, np.int32), questions)
 
-    def asked_about(self, split: Literal["train", "test"], rank: NDArray[np.int64]) -> NDArray[np.int64]:
+    def asked_about(self, split: Split, rank: NDArray[np.int64]) -> NDArray[np.int64]:
         """The people asked about in a split, by rank among them, int64 [m]."""
         c = self.config
-        first = 0 if split == "train" else c.trained_people
+        first = c.trained_people if split == "test" else 0
         key = randomness.key("bios", "split", c.seed)
         return randomness.places(key, np.zeros(len(rank), np.int64), c.people, first + rank)
 

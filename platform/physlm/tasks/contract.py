@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from physlm import randomness
 from physlm.errors import UserError
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
 
 
 class TaskConfig(BaseModel):
@@ -47,7 +47,8 @@ ConfigT = TypeVar("ConfigT", bound=TaskConfig)
 class Stream:
     """An endless sequence of instances: what they are for, and which run's order they are in.
 
-    `Stream("train", 3)` is the training data of the run with seed 3; "test" never shares a draw with it.
+    `Stream("train", 3)` is the training data of the run with seed 3; "test" never shares a draw with it, nor does
+    "validation", by which the best of several trainings is chosen, with either.
     """
 
     split: Split = "train"

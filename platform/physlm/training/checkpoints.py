@@ -21,7 +21,8 @@ _FORMAT = 1
 class Clock:
     """Where a run stands; everything about it that isn't a tensor.
 
-    instances, tokens   taken from the stream so far (tokens without filling)
+    instances, tokens   taken from the stream so far (instances of the run's own task, tokens without filling)
+    mixed               instances taken from the streams mixed in, by name
     updates             optimiser steps taken
     loss_sum, predicted nats and predicted tokens since the last point of the curve
     curve               points (tokens, instances, mean loss in nats per predicted token, predicted tokens)
@@ -35,6 +36,7 @@ class Clock:
     predicted: int = 0
     seconds: float = 0.0
     curve: list[tuple[int, int, float, int]] = field(default_factory=list)
+    mixed: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,16 +9,8 @@ from torch import Tensor
 
 from physlm.models.contract import ModelConfig
 from physlm.models.decoder import Decoder, initialise
-from physlm.training.config import OptimizerConfig, ScheduleConfig
+from physlm.training.config import OptimizerConfig
 from physlm.training.loss import weighted_loss
-
-
-def schedule(config: ScheduleConfig, progress: float) -> float:
-    """Learning rate as a share of its peak when `progress` (0 to 1) of the budget is spent."""
-    if progress < config.warmup:
-        return progress / config.warmup
-    cosine = 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
-    return config.final + (1 - config.final) * cosine
 
 
 class Cohort:
@@ -79,7 +70,7 @@ class Cohort:
         self._decay = column("weight_decay") * decayed
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all members but those of these rows."""
+        """Put the cohort together anew from the members of these rows; one named twice becomes two that are alike."""
         index = torch.tensor(rows, device=self.device)
         values, first, second = self.values[index], self.first[index], self.second[index]
         self.optimizers = [self.optimizers[row] for row in rows]

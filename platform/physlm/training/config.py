@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,13 +21,41 @@ class OptimizerConfig(BaseModel):
 
 
 class ScheduleConfig(BaseModel):
-    """Learning rate over the budget: linear warm-up, then the cosine from 1 to `final`."""
+    """Learning rate over the budget, as a share of its peak: a linear warm-up, and then by type
+
+    cosine   half a cosine from 1 to `final`
+    linear   a straight line from 1 to `final`
+    wsd      1, and over the last `decay` of the budget a straight line to `final` (warm-up, stable, decay: Hu et al.
+             2024, MiniCPM, section 4). Runs that differ in their budget share the stable part, which is trained once,
+             if the warm-up doesn't depend on the budget: none, or counted in steps.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Literal["cosine"] = "cosine"
+    type: Literal["cosine", "linear", "wsd"] = "cosine"
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the budget in warm-up")
+    warmup_steps: int | None = Field(None, ge=0, le=10**9, description="optimiser steps in warm-up, not a share")
     final: float = Field(0.1, ge=0, le=1, description="last learning rate as a share of the peak")
+    decay: float = Field(0.2, gt=0, le=1, description="share of the budget in decay, with wsd")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> ScheduleConfig:
+        if self.warmup_steps is not None and "warmup" in self.model_fields_set:
+            raise ValueError("warmup_steps: give either warmup or warmup_steps, not both")
+        if "decay" in self.model_fields_set and self.type != "wsd":
+            raise ValueError(f"decay: is a knob of the schedule wsd, not of {self.type}")
+        if self.type == "wsd" and self.warmup_steps is None and self.warmup + self.decay > 1:
+            raise ValueError(f"decay: {self.decay} and warmup {self.warmup} are more than the whole budget")
+        return self
+
+
+class MixConfig(BaseModel):
+    """Another task's stream in the training data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: dict[str, Any] = Field(description="knobs that differ from the experiment's task; all, if its type differs")
+    share: float = Field(gt=0, lt=1, description="share of the windows or instances")
 
 
 class TrainingConfig(BaseModel):
@@ -44,9 +72,20 @@ class TrainingConfig(BaseModel):
     )
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    mix: dict[str, MixConfig] = Field(
+        {}, max_length=16, description="streams beside the task's own, by name; exposures count the task's own alone"
+    )
+    mix_by: Literal["window", "instance"] = Field("window", description="whether a window holds one stream or several")
+
+    @property
+    def own_share(self) -> float:
+        """Share of the windows or instances that are the task's own."""
+        return 1 - sum(stream.share for stream in self.mix.values())
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:
         if self.exposures is not None and self.tokens is not None:
             raise ValueError("tokens: give either exposures or tokens, not both")
+        if (total := sum(stream.share for stream in self.mix.values())) >= 1:
+            raise ValueError(f"mix: the shares add up to {total:g}, which leaves nothing for the task itself")
         return self

@@ -1,7 +1,8 @@
 """Train a cohort: every member by its own clock, checkpointed, resumable, free to leave when it is done.
 
 A member's data, learning rate and budget depend on its own progress alone. So a cohort may be put together anew at any
-time, from runs at any point of their training, and each gets the result that it gets alone.
+time, from runs at any point of their training, and each gets the result that it gets alone. Runs that differ in their
+budget alone go as one member for as long as their schedules say the same (the trunk of `wsd`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ from physlm.catalog import Observation
 from physlm.errors import Interrupted
 from physlm.experiment import Run
 from physlm.store.contract import Store
-from physlm.tasks.contract import Stream
-from physlm.training import layout
+from physlm.training import layout, schedules
 from physlm.training.checkpoints import (
     Clock,
     State,
@@ -31,8 +31,9 @@ from physlm.training.checkpoints import (
     save_model,
     save_state,
 )
-from physlm.training.cohort import Cohort, schedule
-from physlm.training.packing import Packer, Windows
+from physlm.training.cohort import Cohort
+from physlm.training.mixing import Feed, feed
+from physlm.training.packing import Windows
 
 # Budget shares at which the learning curve has a point: evenly spaced in the logarithm, from 0.5 % on.
 CURVE_POINTS = tuple(float(x) for x in np.geomspace(0.005, 1.0, 32))
@@ -59,7 +60,7 @@ class Progress:
 class _Member:
     run: Run
     clock: Clock
-    packer: Packer
+    slot: int = 0  # place of its loss sum
 
     @property
     def progress(self) -> float:
@@ -68,6 +69,40 @@ class _Member:
             return self.clock.instances / self.run.instances
         assert self.run.training.tokens is not None
         return min(1.0, self.clock.tokens / self.run.training.tokens)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether runs with this one's trunk take the same next step."""
+        return schedules.is_shared(self.run.training.schedule, self.progress)
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.clock.curve) and not np.isfinite(self.clock.curve[-1][2])
+
+
+@dataclass
+class _Row:
+    """A row of the cohort: the runs that still train as one, and their next windows."""
+
+    members: list[_Member]
+    feed: Feed
+    windows: Windows | None = None
+
+    def peek(self) -> Windows:
+        """The next batch, which stays the next one."""
+        if self.windows is None:
+            self.windows = self.feed.next(self.members[0].run.training.batch_size)
+        return self.windows
+
+    def branches(self) -> list[_Member]:
+        """Members that must go their own way now: their decay begins, or their data ends within the next batch."""
+        if len(self.members) == 1:
+            return []
+        taken = self.members[0].clock.instances + self.peek().instances
+        going = [
+            m for m in self.members if not m.is_shared or (m.run.instances is not None and taken > m.run.instances)
+        ]
+        return going if len(going) < len(self.members) else going[:-1]
 
 
 @dataclass(frozen=True)
@@ -96,97 +131,138 @@ class _Training:
     def __init__(self, store: Store, runs: Sequence[Run], options: Options) -> None:
         self.store, self.options = store, options
         first = runs[0]
+        rows: dict[tuple[object, ...], list[_Member]] = {}
+        states: list[State | None] = []
+        for run in runs:
+            state = load_state(store, run.run_id)
+            member = _Member(run, state.clock if state else Clock())
+            if state is None:
+                _write_run(store, run)
+            # Runs of one trunk that stand at one point of it have one state, and go on as one.
+            place = (run.trunk_id, member.clock.updates) if member.is_shared else (run.run_id,)
+            if place not in rows:
+                states.append(state)
+            rows.setdefault(place, []).append(member)
+        self.rows = [_row(members) for members in rows.values()]
+        leaders = [row.members[0].run for row in self.rows]
         self.cohort = Cohort(
             first.model,
             len(first.language.vocabulary),
-            [run.training.optimizer for run in runs],
-            [run.seed for run in runs],
+            [run.training.optimizer for run in leaders],
+            [run.seed for run in leaders],
             options.device,
         )
-        states = [load_state(store, run.run_id) for run in runs]
-        self.members = [
-            _member(run, state.clock if state else Clock()) for run, state in zip(runs, states, strict=True)
-        ]
-        for row, state in enumerate(states):
+        for i, state in enumerate(states):
             if state:
-                self._restore(row, state)
-            else:
-                _write_run(store, runs[row])
-        self.losses = torch.zeros(len(runs), dtype=torch.float64, device=options.device)
-        self._load_loss_sums()
+                self._restore(i, state)
+        self._place()
+        sums = [member.clock.loss_sum for member in self.members]
+        self.losses = torch.tensor(sums, dtype=torch.float64, device=options.device)
         self._last_report = self._last_checkpoint = time.monotonic()
         self._unreported = [0, 0.0, 0, 0]  # tokens, FLOPs, completed runs, checkpoints
 
+    @property
+    def members(self) -> list[_Member]:
+        return [member for row in self.rows for member in row.members]
+
     def run(self) -> None:
         self._leave()  # a member may have been stopped between its last step and its marker
-        while self.members:
+        while self.rows:
             if self.options.stop():
                 self._checkpoint()
                 raise Interrupted(f"stopped with {len(self.members)} runs in training; their state is stored")
+            self._branch()
             self._step()
             self._leave()
             now = time.monotonic()
-            if self.members and now - self._last_checkpoint >= self.options.checkpoint_seconds:
+            if self.rows and now - self._last_checkpoint >= self.options.checkpoint_seconds:
                 self._checkpoint()
-            if not self.members or now - self._last_report >= self.options.report_seconds:
+            if not self.rows or now - self._last_report >= self.options.report_seconds:
                 self._report(now)
+
+    def _branch(self) -> None:
+        """Give a row of its own to each member that can't go on as one with others."""
+        fresh: list[_Row] = []
+        origins = list(range(len(self.rows)))
+        for i, row in enumerate(self.rows):
+            for member in row.branches():
+                row.members.remove(member)
+                fresh.append(_row([member]))
+                origins.append(i)
+        if fresh:
+            self.rows += fresh
+            self.cohort.keep(origins)
+            self._place_losses()
 
     def _step(self) -> None:
         begin = time.perf_counter()
-        batch_size = self.members[0].run.training.batch_size
-        shares = [schedule(m.run.training.schedule, m.progress) for m in self.members]
-        batch = [m.packer.next(batch_size) for m in self.members]
+        leaders = [row.members[0] for row in self.rows]
+        shares = [schedules.share(m.run.training.schedule, m.progress, m.clock.updates) for m in leaders]
+        batch = [row.peek() for row in self.rows]
         tokens = torch.from_numpy(np.stack([w.tokens for w in batch])).to(self.options.device, torch.int64)
         wanted = torch.from_numpy(np.stack([w.loss for w in batch])).to(self.options.device)
         losses, _ = self.cohort.step(tokens, wanted, shares)
         predicted = torch.tensor([w.predicted for w in batch], dtype=torch.float64)
-        self.losses += losses.double() * predicted.to(self.options.device)
-        seconds = (time.perf_counter() - begin) / len(self.members)
-        for row, (member, windows) in enumerate(zip(self.members, batch, strict=True)):
-            self._advance(row, member, windows, seconds)
+        self.losses += (losses.double() * predicted.to(self.options.device))[self._row_of]
+        seconds = (time.perf_counter() - begin) / len(self.rows)
+        for row, windows in zip(self.rows, batch, strict=True):
+            row.windows = None
+            self._unreported[0] += windows.shown
+            self._unreported[1] += windows.shown * float(row.members[0].run.flops_per_token)
+            for member in row.members:
+                self._advance(member, windows, seconds / len(row.members))
 
-    def _advance(self, row: int, member: _Member, windows: Windows, seconds: float) -> None:
+    def _advance(self, member: _Member, windows: Windows, seconds: float) -> None:
         clock = member.clock
         before = member.progress
         clock.instances += windows.instances
         clock.tokens += windows.shown
+        for name, count in windows.mixed.items():
+            clock.mixed[name] = clock.mixed.get(name, 0) + count
         clock.predicted += windows.predicted
         clock.updates += 1
         clock.seconds += seconds
-        self._unreported[0] += windows.shown
-        self._unreported[1] += windows.shown * float(member.run.flops_per_token)
         if any(before < point <= member.progress for point in CURVE_POINTS):
-            mean = float(self.losses[row]) / max(1, clock.predicted)
+            mean = float(self.losses[member.slot]) / max(1, clock.predicted)
             clock.curve.append((clock.tokens, clock.instances, mean, clock.predicted))
             clock.predicted = 0
-            self.losses[row] = 0.0
-
-    def _diverged(self, member: _Member) -> bool:
-        return bool(member.clock.curve) and not np.isfinite(member.clock.curve[-1][2])
+            self.losses[member.slot] = 0.0
 
     def _leave(self) -> None:
         """Complete the members whose budget is spent, or whose loss is no number any more, and drop them."""
-        rows = [row for row, m in enumerate(self.members) if m.progress >= 1 or self._diverged(m)]
-        if not rows:
-            return
-        for row in rows:
-            self._complete(row)
-        self._unreported[2] += len(rows)
-        keep = [row for row in range(len(self.members)) if row not in rows]
-        self.members = [self.members[row] for row in keep]
-        if keep:
-            self.cohort.keep(keep)
-            self.losses = self.losses[torch.tensor(keep, device=self.losses.device)]
+        kept = []
+        for i, row in enumerate(self.rows):
+            for member in [m for m in row.members if m.progress >= 1 or m.diverged]:
+                self._complete(i, member)
+                row.members.remove(member)
+                self._unreported[2] += 1
+            if row.members:
+                kept.append(i)
+        if len(kept) < len(self.rows):
+            self.rows = [self.rows[i] for i in kept]
+            if kept:
+                self.cohort.keep(kept)
+        self._place_losses()
 
-    def _complete(self, row: int) -> None:
-        member = self.members[row]
+    def _place_losses(self) -> None:
+        """Give the members' loss sums the order of the members, which has changed."""
+        members = self.members
+        self.losses = self.losses[torch.tensor([m.slot for m in members], dtype=torch.int64, device=self.losses.device)]
+        self._place()
+
+    def _place(self) -> None:
+        rows = [i for i, row in enumerate(self.rows) for _ in row.members]
+        self._row_of = torch.tensor(rows, dtype=torch.int64, device=self.options.device)
+        for slot, member in enumerate(self.members):
+            member.slot = slot
+
+    def _complete(self, row: int, member: _Member) -> None:
         run, clock = member.run, member.clock
-        status = "diverged" if self._diverged(member) else "trained"
         named = {name: self.cohort.values[row, where].view(size) for name, (where, size) in self.cohort.slices.items()}
         save_model(self.store, run.run_id, clock.tokens, named)
         catalog.write(self.store, _curve(run, clock), catalog.key(run.run_id, layout.CURVE_SOURCE))
         marker = {
-            "status": status,
+            "status": "diverged" if member.diverged else "trained",
             "tokens": clock.tokens,
             "instances": clock.instances,
             "updates": clock.updates,
@@ -197,12 +273,13 @@ class _Training:
         delete_states(self.store, run.run_id)
 
     def _checkpoint(self) -> None:
-        for row, member in enumerate(self.members):
-            member.clock.loss_sum = float(self.losses[row])
-            cohort = self.cohort
-            state = State(member.clock, cohort.values[row], cohort.first[row], cohort.second[row])
-            save_state(self.store, member.run.run_id, state)
-        self._unreported[3] += len(self.members)
+        cohort = self.cohort
+        for i, row in enumerate(self.rows):
+            for member in row.members:
+                member.clock.loss_sum = float(self.losses[member.slot])
+                state = State(member.clock, cohort.values[i], cohort.first[i], cohort.second[i])
+                save_state(self.store, member.run.run_id, state)
+                self._unreported[3] += 1
         self._last_checkpoint = time.monotonic()
 
     def _restore(self, row: int, state: State) -> None:
@@ -211,10 +288,6 @@ class _Training:
             self.cohort.first[row] = state.first
             self.cohort.second[row] = state.second
         self.cohort.updates[row] = state.clock.updates
-
-    def _load_loss_sums(self) -> None:
-        for row, member in enumerate(self.members):
-            self.losses[row] = member.clock.loss_sum
 
     def _report(self, now: float) -> None:
         tokens, flops, completed, checkpoints = self._unreported
@@ -227,11 +300,13 @@ class _Training:
         self._last_report = now
 
 
-def _member(run: Run, clock: Clock) -> _Member:
-    packer = Packer(
-        run.language, Stream("train", run.seed), run.context_length, cursor=clock.instances, stop=run.instances
-    )
-    return _Member(run, clock, packer)
+def _row(members: Sequence[_Member]) -> _Row:
+    """A row of runs that stand at one point of one trunk."""
+    run, clock = members[0].run, members[0].clock
+    ends = [m.run.instances for m in members]
+    stop = None if None in ends else max(end for end in ends if end is not None)
+    windows = clock.updates * run.training.batch_size
+    return _Row(list(members), feed(run, windows, clock.instances, clock.mixed, stop))
 
 
 def _write_run(store: Store, run: Run) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from physlm.tasks.contract import Instances, Stream, Task
 
 _READ_AHEAD = 1024  # instances sampled at once
+NOTHING = Instances(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.bool_))
+"""No instances."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,15 @@ class Windows:
     tokens   int32 [B, T]; a window holds whole instances, then separators as filling
     loss     bool [B, T]; tokens to be predicted: never the first of a window nor filling
     source   int64 [B, T]; row of `labels` a token came from (its place in the instances' tokens), -1 for filling
-    instances  instances in the batch
+    instances  instances in the batch, of the run's own task
+    mixed    instances of the streams mixed in, by name
     """
 
     tokens: NDArray[np.int32]
     loss: NDArray[np.bool_]
     source: NDArray[np.int64]
     instances: int
+    mixed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def predicted(self) -> int:
@@ -64,40 +69,53 @@ def pack(instances: Instances, context: int, separator: int, rows: int | None = 
     return Windows(tokens, loss, source, starts[-1]), starts[-1]
 
 
-class Packer:
-    """Endless or budgeted batches of windows from one stream; its whole state is `cursor`.
+class Source(Protocol):
+    """Instances one after the other."""
 
-    Windows don't depend on how often the packer was stopped and started at its cursor.
+    def read(self, count: int) -> Instances:
+        """The next so many instances, without labels; fewer at the end, and none after it."""
+
+
+class StreamSource:
+    """The instances of one stream from `cursor` on, up to `stop`."""
+
+    def __init__(self, task: Task[Any], stream: Stream, cursor: int = 0, stop: int | None = None) -> None:
+        self._task, self._stream, self._at, self._stop = task, stream, cursor, stop
+
+    def read(self, count: int) -> Instances:
+        stop = self._at + count if self._stop is None else min(self._at + count, max(self._stop, self._at))
+        if stop == self._at:
+            return NOTHING
+        indices = np.arange(self._at, stop, dtype=np.int64)
+        self._at = stop
+        return self._task.sample(self._stream, indices)
+
+
+class Packer:
+    """Batches of windows from a source; endless if that is.
+
+    Windows don't depend on how often a packer was stopped, and another one started where it stood in the stream.
     """
 
-    def __init__(
-        self, task: Task[Any], stream: Stream, context: int, *, cursor: int = 0, stop: int | None = None
-    ) -> None:
-        self._task, self._stream, self._context = task, stream, context
-        self.cursor = cursor  # instances packed so far
-        self._stop = stop
-        self._buffer = Instances(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.bool_))
+    def __init__(self, source: Source, context: int, separator: int) -> None:
+        self._source, self._context, self._separator = source, context, separator
+        self._buffer, self._ended = NOTHING, False
 
     def next(self, rows: int) -> Windows:
-        """The next batch of `rows` windows; rows are left empty (all filling) where the stream stops."""
+        """The next batch of `rows` windows; rows are left empty (all filling) where the source ends."""
         # Enough instances are buffered once they fill `rows` windows even if each leaves a longest instance's gap.
         room = rows * self._context
-        while len(self._buffer.tokens) < room + self._context and self._ahead != self._stop:
+        while len(self._buffer.tokens) < room + self._context and not self._ended:
             self._read()
-        windows, used = pack(self._buffer, self._context, self._task.separator, rows)
+        windows, used = pack(self._buffer, self._context, self._separator, rows)
         self._buffer = _drop(self._buffer, used)
-        self.cursor += used
         if len(windows.tokens) < rows:
-            windows = _fill(windows, rows, self._task.separator)
+            windows = _fill(windows, rows, self._separator)
         return windows
 
-    @property
-    def _ahead(self) -> int:
-        return self.cursor + len(self._buffer)
-
     def _read(self) -> None:
-        stop = self._ahead + _READ_AHEAD if self._stop is None else min(self._ahead + _READ_AHEAD, self._stop)
-        fresh = self._task.sample(self._stream, np.arange(self._ahead, stop, dtype=np.int64))
+        fresh = self._source.read(_READ_AHEAD)
+        self._ended = len(fresh) < _READ_AHEAD
         old = self._buffer
         self._buffer = Instances(
             tokens=np.concatenate([old.tokens, fresh.tokens]),
