@@ -143,32 +143,31 @@ def test_cards_say_what_the_data_are(name: str, store: LocalStore) -> None:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     """A set in tokens and one in instances of the same stream, written by one process."""
     store = LocalStore(tmp_path_factory.mktemp("alone"))
-    write_both(store, workers=1)
+    write_both(store, workers=(1, 1))
     return store
 
 
-def write_both(store: LocalStore, workers: int) -> list[DataSet]:
-    options: dict[str, Any] = {"labels": True, "workers": workers, "shard_tokens": 4000}
+def write_both(store: LocalStore, workers: tuple[int, int]) -> list[DataSet]:
+    amounts: list[dict[str, int]] = [{"tokens": 60_000}, {"instances": 5_000}]
     return [
-        write_dataset(store, CFG, TRAIN, tokens=60_000, **options),
-        write_dataset(store, CFG, TRAIN, instances=5_000, **options),
+        write_dataset(store, CFG, TRAIN, labels=True, workers=count, shard_tokens=4000, **amount)
+        for amount, count in zip(amounts, workers, strict=True)
     ]
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_any_number_of_workers_writes_the_same_bytes(workers: int, alone: LocalStore, store: LocalStore) -> None:
-    write_both(store, workers)
+def test_any_number_of_workers_writes_the_same_bytes(alone: LocalStore, store: LocalStore) -> None:
+    write_both(store, workers=(2, 3))
     assert content(store) == content(alone)
 
 
 def test_what_is_lost_is_written_again_and_nothing_else(alone: LocalStore, store: LocalStore) -> None:
-    tokens, instances = write_both(store, workers=1)
+    tokens, instances = write_both(store, workers=(1, 1))
     shards = [key for key in store.list() if "/shards/" in key and key.endswith(".json")]
     lost = [shards[1], shards[-2], f"{tokens.key}/card.json", f"{instances.key}/card.json"]
     for key in lost:
         store.delete(key)
     before = times(store)
-    write_both(store, workers=1)
+    write_both(store, workers=(1, 1))
     assert content(store) == content(alone)
     written = {key for key, time in times(store).items() if before.get(key) != time}
     ranges = {key.removesuffix(".json") for key in lost if "/shards/" in key}

@@ -11,8 +11,9 @@ the store already holds isn't done again.
 """
 
 from physlm.datasets.evaluations import read_evaluation
+from physlm.datasets.online import online
 from physlm.datasets.reading import DataSet, open_dataset
 from physlm.datasets.worlds import write_world
 from physlm.datasets.writing import write_dataset
 
-__all__ = ["DataSet", "open_dataset", "read_evaluation", "write_dataset", "write_world"]
+__all__ = ["DataSet", "online", "open_dataset", "read_evaluation", "write_dataset", "write_world"]

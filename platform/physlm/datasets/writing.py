@@ -8,22 +8,17 @@ that are written by all processes at once, the last few one after the other, the
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
 from physlm import experiment
 from physlm.datasets import cards, layout, shards
+from physlm.datasets.processes import processes
 from physlm.datasets.reading import DataSet, open_dataset
 from physlm.datasets.shards import Shard
 from physlm.datasets.worlds import write_world
@@ -102,7 +97,10 @@ def write_dataset(
             return found
     per_shard = max(1, int(shard_tokens / pilot.lengths.mean()))
     writer = _Writer(store, task, stream, per_shard, labels, workers)
-    done = writer.by_instances(amount, listen) if unit == "instances" else writer.by_tokens(amount, listen)
+    try:
+        done = writer.by_instances(amount, listen) if unit == "instances" else writer.by_tokens(amount, listen)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; every whole shard is stored") from None
     card = {
         **cards.language(task),
         "stream": {"split": stream.split, "seed": stream.seed},
@@ -138,7 +136,7 @@ class _Writer:
         def following(outstanding: int) -> int | None:
             return next(starts, None)
 
-        with self._pool() as pool:
+        with processes(self.workers) as pool:
             for shard in self._written(pool, following, lambda first: min(self.per_shard, amount - first)):
                 done.append(shard)
                 listen(sum(s.stop - s.first for s in done), amount)
@@ -161,7 +159,7 @@ class _Writer:
             first += self.per_shard
             return first - self.per_shard
 
-        with self._pool() as pool:
+        with processes(self.workers) as pool:
             for shard in self._written(pool, following, lambda first: self.per_shard):
                 done.append(shard)
                 listen(min(count(), amount), amount)
@@ -202,33 +200,3 @@ class _Writer:
             return None
         shard = Shard.from_json(self.store.get_json(key))
         return shard if shard.labels or not self.labels else None
-
-    @contextmanager
-    def _pool(self) -> Iterator[ProcessPoolExecutor | None]:
-        """Processes to write with, or None for this one alone."""
-        if self.workers == 1:
-            try:
-                yield None
-            except KeyboardInterrupt:
-                raise Interrupted("stopped; every whole shard is stored") from None
-            return
-        # Spawned, since a fork copies locks that threads of this process may hold.
-        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _start_worker, (os.getpid(),))
-        try:
-            yield pool
-        except KeyboardInterrupt:
-            raise Interrupted("stopped; every whole shard is stored") from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

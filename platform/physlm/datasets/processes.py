@@ -1,0 +1,37 @@
+"""Processes that sample: they leave Ctrl-C to their parent and end with it, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+
+@contextmanager
+def processes(count: int) -> Iterator[ProcessPoolExecutor | None]:
+    """A pool of `count` processes, or None for 1: this process alone. What is left to do at the end isn't done."""
+    if count == 1:
+        yield None
+        return
+    # Spawned, since a fork copies locks that threads of this process may hold.
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (os.getpid(),))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
