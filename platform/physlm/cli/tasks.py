@@ -75,7 +75,7 @@ def _build(name: str, preset: str | None, settings: Sequence[str] | None) -> Tas
     if cls is not None and preset is not None:
         if preset not in cls.presets:
             raise UserError(f"{name} has no preset {preset!r}; there are {', '.join(cls.presets) or 'none'}")
-        knobs.update(cls.presets[preset])
+        knobs.update(to_jsonable_python(dict(cls.presets[preset])))
     for setting in settings or ():
         knob, equals, text = setting.partition("=")
         if not equals or not knob:
@@ -230,7 +230,7 @@ def _row(task: Task[Any], stream: Stream, instances: Instances, i: int, index: i
     a, b = instances.offsets[i : i + 2]
     row = {
         "task": task.config.model_dump(mode="json", exclude_defaults=True) | {"type": task.name},
-        "version": type(task).version,
+        "version": task.revision,
         "stream": {"split": stream.split, "seed": stream.seed},
         "index": index,
         "text": task.text(instances[i]),
