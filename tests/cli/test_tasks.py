@@ -19,7 +19,7 @@ from physlm import cli, grammars
 from physlm.cli import console
 from physlm.cli.app import app
 from physlm.datasets import evaluations
-from physlm.errors import UserError
+from physlm.errors import StoreError, UserError
 from physlm.store.local import LocalStore
 from physlm.tasks import registry
 
@@ -294,6 +294,19 @@ def test_the_command_on_the_card_writes_the_same(tmp_path: Path) -> None:
     assert (second["key"], second["card"]) == (first["key"], first["card"])
 
 
+@pytest.mark.parametrize("labels", [[], ["--labels"]])
+def test_what_is_written_is_read_as_tokens_or_text(labels: list[str], tmp_path: Path) -> None:
+    written = ["write", "mano", "--preset", "tiny", "-n", "600", "--split", "test", *labels, "--store", tmp_path]
+    key = json.loads(ok(*written, "--json"))["key"]
+    expected = rows(ok("sample", "mano", "--preset", "tiny", "-n", "600", "--json"))
+    kept = ["index", "tokens", "loss", *(["labels"] if labels else [])]
+    assert rows(ok("read", key, "--store", tmp_path)) == [{name: row[name] for name in kept} for row in expected]
+    texts = ok("read", f"{key}/card.md", "--store", tmp_path, "--text", "--first", "250", "-n", "300").splitlines()
+    assert texts == [row["text"] for row in expected[250:550]]
+    with pytest.raises(StoreError, match=r"there is no object worlds/x/card\.json"):
+        physlm("read", "worlds/x", "--store", tmp_path)
+
+
 def test_knobs_may_lie_in_files(tmp_path: Path) -> None:
     """The published form of a grammar, for instance."""
     (tmp_path / "own.json").write_text(grammars.write(grammars.published("cfg3h")))
@@ -351,6 +364,6 @@ def test_a_wrong_answer_ends_the_process_with_code_1() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("command", ["list", "show", "sample", "verify", "stats", "write"])
+@pytest.mark.parametrize("command", ["list", "show", "sample", "verify", "stats", "write", "read"])
 def test_help_has_an_example(command: str) -> None:
     assert f"Example: physlm tasks {'sample mano --json' if command == 'verify' else command}" in ok(command, "--help")

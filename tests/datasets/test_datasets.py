@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -195,17 +196,21 @@ def test_a_stopped_writer_is_gone_on_from(number: signal.Signals, workers: int, 
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     command = [sys.executable, str(program), str(store.root), str(workers)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         deadline = time.monotonic() + 60
         while len(shard_markers(store)) < 3:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        process.send_signal(number)
+        if number == signal.SIGINT:  # Ctrl-C goes to the workers, too
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
     if number == signal.SIGINT:
         assert errors.splitlines()[-1] == "physlm.errors.Interrupted: stopped; every whole shard is stored"
+        assert errors.count("Traceback") == 1, errors
     time.sleep(1.5)  # orphaned workers see within a second that they are
     kept = {key: time for key, time in times(store).items() if key.endswith(".json")}
     assert len(kept) >= 3

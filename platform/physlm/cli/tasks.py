@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from physlm import experiment, tasks
-from physlm.cli import console
+from physlm.cli import console, rendering
 from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption
-from physlm.datasets import answers, cards, evaluations, statistics, write_dataset, write_world
+from physlm.datasets import answers, cards, evaluations, open_dataset, statistics, write_dataset, write_world
 from physlm.errors import UserError
 from physlm.steps import Event
 from physlm.store import open_store
@@ -39,10 +39,6 @@ Set = Annotated[
 Split = Annotated[str, typer.Option("--split", help="train, validation or test: they share no draw.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the stream (the world's is a knob).")]
 Lines = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, for programs.")]
-
-# Foreground colours of label classes, told apart on dark and light ground; more classes begin anew.
-_COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_cyan", "bright_magenta", "bright_yellow")
-_TRAINED, _UNTRAINED, _ANSWER = "bold", "dim", "bold green"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,6 +60,9 @@ def add_to(app: typer.Typer) -> None:
     group.command(epilog="Example: physlm tasks stats brevo --preset tiny -n 2000")(stats)
     group.command(epilog="Example: physlm tasks write cfg --preset cfg3b --tokens 1e8 --workers 2 --store ./data")(
         write
+    )
+    group.command(epilog="Example: physlm tasks read worlds/.../streams/train-0/tokens-1000 --store ./data --text")(
+        read
     )
     app.add_typer(group)
 
@@ -216,14 +215,12 @@ def sample(
         if label is not None and label not in instances.labels:
             raise UserError(f"{name} has no label {label!r}; there are {', '.join(instances.labels) or 'none'}")
         if begin == first and not as_json:
-            _legend(task, instances, label)
+            rendering.print_legend(task, instances, label)
         for i, index in enumerate(indices.tolist()):
             if as_json:
                 sys.stdout.write(json.dumps(_row(task, stream, instances, i, index), ensure_ascii=False) + "\n")
-            elif console.output.is_terminal:
-                console.output.print(_coloured(task, instances, i, label))
             else:
-                _print_grid(task, instances, i, label)
+                rendering.print_instance(task, instances, i, label)
 
 
 def _row(task: Task[Any], stream: Stream, instances: Instances, i: int, index: int) -> dict[str, Any]:
@@ -242,69 +239,6 @@ def _row(task: Task[Any], stream: Stream, instances: Instances, i: int, index: i
         question = evaluations.row(task, instances, i, index)
         row |= {**question, "truth": json.loads(question["truth"])}
     return row
-
-
-def _answer_start(task: Task[Any], instances: Instances, i: int) -> int:
-    """Where the answer begins; the instance's length where nothing is asked."""
-    return len(task.prompt(instances, i)) if evaluations.asks(type(task)) else len(instances[i])
-
-
-def _classes(values: Sequence[int]) -> Iterator[tuple[int, str]]:
-    for value in values:
-        yield value, "dim" if value < 0 else f"bold {_COLOURS[value % len(_COLOURS)]}"
-
-
-def _legend(task: Task[Any], instances: Instances, label: str | None) -> None:
-    if not console.output.is_terminal:
-        return
-    legend = Text().append("legend: ", "dim")
-    if label is None:
-        legend.append("trained on", _TRAINED).append("  ").append("not trained on", _UNTRAINED)
-        if evaluations.asks(type(task)):
-            legend.append("  ").append("the answer that is asked for", _ANSWER)
-        if instances.labels:
-            legend.append(f"  (--label {', '.join(instances.labels)})", "dim")
-    else:
-        present = np.unique(instances.labels[label]).tolist()
-        legend.append(f"{label} ")
-        for value, style in _classes(present[:20]):
-            legend.append("none" if value < 0 else str(value), style).append(" ")
-        if len(present) > 20:
-            legend.append("...")
-    console.output.print(legend)
-
-
-def _coloured(task: Task[Any], instances: Instances, i: int, label: str | None) -> Text:
-    a, b = instances.offsets[i : i + 2]
-    text = Text()
-    if label is None:
-        start = _answer_start(task, instances, i)
-        styles = [
-            _ANSWER if j >= start else _TRAINED if trained else _UNTRAINED
-            for j, trained in enumerate(instances.loss[a:b])
-        ]
-    else:
-        styles = [style for _, style in _classes(instances.labels[label][a:b].tolist())]
-    for token, style in zip(instances[i], styles, strict=True):
-        text.append(task.text(np.array([token], np.int32)), style).append(" ")
-    return text
-
-
-def _print_grid(task: Task[Any], instances: Instances, i: int, label: str | None) -> None:
-    """Rows as in the tasks' documentation: words, and under each its place in the mask and its label."""
-    a, b = instances.offsets[i : i + 2]
-    words = [task.text(np.array([token], np.int32)) for token in instances[i]]
-    rows: dict[str, list[Any]] = {"text": words, "loss": instances.loss[a:b].astype(int).tolist()}
-    names = [label] if label is not None else list(instances.labels)
-    rows |= {name: instances.labels[name][a:b].tolist() for name in names}
-    width = max(map(len, rows))
-    columns = [max(len(str(row[j])) for row in rows.values()) for j in range(len(words))]
-    for name, row in rows.items():
-        cells = " ".join(f"{cell!s:>{size}}" for cell, size in zip(row, columns, strict=True))
-        console.output.print(f"{name:<{width}}  {cells}", markup=False)
-    if evaluations.asks(type(task)):
-        console.output.print(f"{'answer':<{width}}  {task.text(task.completion(instances, i))}", markup=False)
-    console.output.print()
 
 
 # -- verify ------------------------------------------------------------------------------------------------------------
@@ -462,3 +396,31 @@ def write(
         console.print_json({"store": opened.url, "key": key, "card": card})
     else:
         console.output.print(f"{size}card: {opened.url}/{key}/card.md", markup=False)
+
+
+def read(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Where the data set is in the store, as `write` tells.")],
+    store: StoreOption = DEFAULT_STORE,
+    n: Annotated[
+        int | None, typer.Option("-n", "--number", min=1, help="How many instances; all if not given.")
+    ] = None,
+    first: Annotated[int, typer.Option(min=0, help="The first instance to read.")] = 0,
+    text: Annotated[bool, typer.Option("--text", help="Print texts, one a line, instead of JSON.")] = False,
+) -> None:
+    """Print a stored data set, checking its checksums: JSON lines of tokens, mask and labels, or plain texts."""
+    data = open_dataset(open_store(store), key.removesuffix("/").removesuffix("/card.json").removesuffix("/card.md"))
+    left = data.instances if n is None else n
+    for batch in data.batches(256, first=first, labels=data.labelled and not text):
+        for i in range(min(len(batch), left)):
+            if text:
+                line = data.task.text(batch[i])
+            else:
+                a, b = batch.offsets[i : i + 2]
+                row = {"index": first, "tokens": batch[i].tolist(), "loss": batch.loss[a:b].astype(int).tolist()}
+                labels = {name: values[a:b].tolist() for name, values in batch.labels.items()}
+                line = json.dumps({**row, "labels": labels} if labels else row)
+            sys.stdout.write(f"{line}\n")
+            first += 1
+        left -= len(batch)
+        if left <= 0:
+            return

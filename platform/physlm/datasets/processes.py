@@ -20,10 +20,25 @@ def processes(count: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     # Spawned, since a fork copies locks that threads of this process may hold.
     pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (os.getpid(),))
+    with _deaf():
+        pool.submit(int)  # the first work starts all processes, which inherit what is ignored
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C, where this thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start(parent: int) -> None:
