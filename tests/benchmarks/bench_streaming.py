@@ -33,7 +33,7 @@ MODES = ("online", "write", "read", "at once")
 
 def preset(name: str) -> str:
     """The first published setting; the tiny one where there is no other."""
-    return next((key for key in registry()[name].presets if key != "tiny"), "tiny")
+    return next((key for key in registry()[name].presets if not key.startswith("tiny")), "tiny")
 
 
 def peak() -> float:

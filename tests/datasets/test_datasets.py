@@ -371,7 +371,7 @@ def test_the_step_generate_writes_each_world_once(store: LocalStore) -> None:
     assert set(first) == {
         f"worlds/{world}/{name}"
         for world in worlds
-        for name in ("card.json", "card.md", "evaluations/test.parquet", "evaluations/full.parquet")
+        for name in ("card.json", "card.md", "vocabulary.json", "evaluations/test.parquet", "evaluations/full.parquet")
     }
     before = times(store)
     steps.generate(store, study)
@@ -451,3 +451,6 @@ def test_parquet_is_for_any_tool(store: LocalStore) -> None:
         "truth": pl.String,
     }
     assert open_store(store.url).exists(f"worlds/{card['world_id']}/card.md")
+    words = json.loads((store.root / f"worlds/{card['world_id']}/vocabulary.json").read_text())
+    assert words == list(registry()["mqar"](tiny("mqar")).vocabulary)
+    assert " ".join(words[token] for token in table["prompt"][3]) == table["prompt_text"][3]

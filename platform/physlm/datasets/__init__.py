@@ -1,6 +1,7 @@
 """Languages as stored data: worlds with their evaluation sets, and streams of instances as checksummed token shards.
 
     worlds/<world_id>/facts.safetensors                      the hidden facts, where there are any
+    worlds/<world_id>/vocabulary.json                        the words by token
     worlds/<world_id>/evaluations/<name>.parquet             questions with their answers and truths
     worlds/<world_id>/card.json, card.md                     what the world is; written last
     worlds/<world_id>/streams/<split>-<seed>/shards/...      instances of a stream; see `shards`

@@ -97,7 +97,7 @@ def markdown(card: Mapping[str, Any]) -> str:
         "",
         "## Reproduce",
         "",
-        f"Version {card['version']} of the task, physlm {card['made_by']}; equal knobs give equal bytes:",
+        f"Version {card['version']} of the task, physlm {card['made_by']}; equal knobs give equal data:",
         "",
         "```console",
         f"$ {card['reproduce']}",
@@ -135,7 +135,8 @@ def _contents(card: Mapping[str, Any]) -> list[str]:
             f"Instances {0:,} to {card['instances'] - 1:,} of the stream {card['stream']['split']}, seed "
             f"{card['stream']['seed']}: {card['tokens']:,} tokens, {card['trained']:,} of them trained on, in "
             f"{len(card['shards']):,} shards of safetensors (tokens, offsets, loss"
-            + ("; labels beside them)." if card["labels"] else ")."),
+            + ("; labels beside them)." if card["labels"] else ").")
+            + " The words by token are in the world's vocabulary.json.",
             "",
             "| file | instances | tokens | bytes | SHA-256 |",
             "| --- | --- | --- | --- | --- |",
@@ -153,7 +154,7 @@ def _contents(card: Mapping[str, Any]) -> list[str]:
         f"| {entry['sha256']} |"
         for name, entry in card["evaluations"].items()
     ]
-    lines = []
+    lines = [f"The words by token in vocabulary.json; SHA-256 {card['vocabulary_sha256']}.", ""]
     if card["facts"]:
         arrays = ", ".join(f"`{name}` {fact['dtype']} {fact['shape']}" for name, fact in card["facts"].items())
         lines += [f"Hidden facts in facts.safetensors: {arrays}; SHA-256 of their content {card['sha256']}.", ""]

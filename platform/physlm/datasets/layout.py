@@ -15,6 +15,11 @@ def facts_key(world_id: str) -> str:
     return f"{world_prefix(world_id)}/facts.safetensors"
 
 
+def vocabulary_key(world_id: str) -> str:
+    """Key of the words by token, a JSON list."""
+    return f"{world_prefix(world_id)}/vocabulary.json"
+
+
 def evaluation_key(world_id: str, name: str) -> str:
     """Key of an evaluation set."""
     return f"{world_prefix(world_id)}/evaluations/{name}.parquet"

@@ -37,14 +37,17 @@ def write_world(store: Store, config: TaskConfig) -> dict[str, Any]:
         )
     sets: dict[str, Any] = known.get("evaluations", {})
     wanted = evaluations.languages(task)
-    if known and wanted.keys() == sets.keys():
+    if known and wanted.keys() == sets.keys() and "vocabulary_sha256" in known:
         return dict(known)
     if facts and not known:
         store.put(layout.facts_key(world_id), save_arrays(facts))
+    words = json.dumps(list(task.vocabulary), ensure_ascii=False).encode()
+    store.put(layout.vocabulary_key(world_id), words)
     card = {
         **cards.language(task),
         "facts": {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in facts.items()},
         "sha256": digest,
+        "vocabulary_sha256": hashlib.sha256(words).hexdigest(),
         "evaluations": {
             name: sets.get(name) or _write_evaluation(store, world_id, task, name, overrides)
             for name, overrides in wanted.items()
