@@ -146,6 +146,8 @@ class Drawn:
     persons  int64 [n, 2]: whom the instance is about, and whom else (-1 if none)
     facts    int32 [n, 12] of the first person
     sequence int32 [n, forms]: the forms of the text, as `Script.write` takes them
+    rank     int64 [n]: place of the person asked about among those asked about in this split; -1 if none is
+    questions  that can be asked in this split
     """
 
     kind: NDArray[np.int8]
@@ -153,7 +155,9 @@ class Drawn:
     persons: NDArray[np.int64]
     facts: NDArray[np.int32]
     sequence: NDArray[np.int32]
+    rank: NDArray[np.int64]
     questions: int
+    split: Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,7 @@ def _arrange(templates, order, forms, fullname, sequence):  # type: ignore[no-un
 class Biographies(Task[ConfigT]):
     """The language of a world of persons; subclasses say what is asked."""
 
-    extra_slots: ClassVar[Sequence[str]] = ()
+    extra_slots: ClassVar[Mapping[str, int]] = {}  # slots beside the facts, with their class of the label `part`
     marks: ClassVar[Sequence[str]] = ("<s>", "<useful>", "<ans>")
 
     def __init__(self, config: ConfigT) -> None:
@@ -418,7 +422,8 @@ class Biographies(Task[ConfigT]):
         part       0 marks, 1 the name where it is first told, 2 words, 3 a value, 4 the pronoun where it is first told
         attribute  on values: 0 birth date, 1 birth city, 2 university, 3 major, 4 company, 5 company city
         before     on the token before a value: its attribute; where P-probes read
-        person     the number of the person that the instance is about (on all its tokens, as what follows)
+        question   which of the config's questions it is (on all tokens, as what follows)
+        person     the number of the person that the instance is about
         birth_month, birth_day, birth_year, birth_city, university, major, company, company_city: its facts
         """
         return self._sample(stream, indices, None)
@@ -468,7 +473,7 @@ class Biographies(Task[ConfigT]):
         edges = np.cumsum(self._shares)
         kind = np.searchsorted(edges[:-1], at, side="right").astype(np.int8)
         persons = np.full((n, 2), -1, np.int64)
-        question = np.full(n, -1, np.int32)
+        question, chosen = np.full(n, -1, np.int32), np.full(n, -1, np.int64)
         persons[:, 0] = at  # people and celebrities
         rows = np.flatnonzero(kind == JUNK)
         if len(rows):
@@ -481,8 +486,10 @@ class Biographies(Task[ConfigT]):
             number = self._in_turn(stream, "asked", exposure[rows], at[rows] - edges[2], self._shares[3], questions)
             rank, question[rows] = np.divmod(number, self.kinds)
             persons[rows, 0] = self.asked_about(stream.split, rank)
+            chosen[rows] = rank
         facts = self.world.persons(persons[:, 0])
-        return Drawn(kind, question, persons, facts, np.full((n, _HEAD + len(ATTRIBUTES)), -1, np.int32), questions)
+        sequence = np.full((n, _HEAD + len(ATTRIBUTES)), -1, np.int32)
+        return Drawn(kind, question, persons, facts, sequence, chosen, questions, stream.split)
 
     def asked_about(self, split: Split, rank: NDArray[np.int64]) -> NDArray[np.int64]:
         """The people asked about in a split, by rank among them, int64 [m]."""
@@ -555,6 +562,9 @@ class Biographies(Task[ConfigT]):
         parts = np.full(2 * AGAIN + 1, WORD, np.int32)
         parts[: len(FACTS)] = [NAME] * 3 + [GENDER] + [VALUE] * 8
         parts[AGAIN + FIRST_VALUE : AGAIN + len(FACTS)] = VALUE
+        for slot, part in enumerate(self.extra_slots.values(), start=len(FACTS)):
+            parts[slot] = part
+            parts[AGAIN + slot] = part if part == VALUE else WORD
         return parts
 
     @cached_property
@@ -589,6 +599,7 @@ class Biographies(Task[ConfigT]):
             "part": part,
             "attribute": lambda: self._attributes[slots],
             "before": before,
+            "question": lambda: spread(drawn.question),
             "person": lambda: spread(drawn.persons[:, 0]),
         }
         for fact in VALUE_FACTS:
@@ -712,6 +723,6 @@ class Biographies(Task[ConfigT]):
             _arrange(fixed, self._orders[place], self._sentences, c.fullname, sequence)
             about = np.stack([persons, np.full_like(persons, -1)], axis=1)
             none = np.empty(0, np.int32)
-            drawn = Drawn(none.astype(np.int8), none, about, none, sequence, 0)
+            drawn = Drawn(none.astype(np.int8), none, about, none, sequence, none.astype(np.int64), 0, "test")
             means.append(self._text_surprisal(drawn, np.arange(len(persons)), manner).mean())
         return float(np.mean(means))
