@@ -24,7 +24,7 @@ from physlm import randomness
 from physlm.people import AGAIN, ATTRIBUTES, FACTS, Lexicon, Script, World, pools
 from physlm.people.wordings import QUESTIONS_EACH, SENTENCES
 from physlm.tasks.answers import LazyLabels, compare
-from physlm.tasks.contract import Axis, Instances, Split, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.contract import Axis, Instances, Knowledge, Split, Stream, Task, TaskConfig, Verdict
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
 OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
@@ -648,8 +648,29 @@ class Biographies(Task[ConfigT]):
         n = self.config.people
         return float(n * np.log2(self.names_possible / n) + n * self.bits_each)
 
+    @property
+    def knowledge(self) -> Knowledge:
+        """Names, five attributes and the gender; the company's city is left out, it follows from the company."""
+        attributes = len(ATTRIBUTES) - 1
+
+        def told(instances: Instances) -> NDArray[np.int32]:
+            part, attribute = instances.labels["part"], instances.labels["attribute"]
+            value = np.where((attribute >= 0) & (attribute < attributes), attribute + 1, -1)
+            return np.select([part == NAME, part == GENDER], [0, attributes + 1], value).astype(np.int32)
+
+        return Knowledge(
+            people=self.config.people,
+            names_possible=self.names_possible,
+            values=attributes + self.tells_gender,
+            attributes=attributes,
+            value_bits=self.bits_each,
+            bits_max=self.bits_max,
+            guess=float(np.mean([self.guess(attribute) for attribute in ATTRIBUTES[:attributes]])),
+            told=told,
+        )
+
     def facts(self) -> Mapping[str, NDArray[Any]]:
-        """`persons` int16 [N, 12], the people's facts by name of `physlm.people.FACTS`, and `company_cities`."""
+        """int16 [N] for each of `physlm.people.FACTS`, and `city_of_company`, int32 [companies]."""
         people = self.world.persons(np.arange(self.config.people, dtype=np.int64)).astype(np.int16)
         columns: dict[str, NDArray[Any]] = {fact: people[:, i].copy() for i, fact in enumerate(FACTS)}
         return {**columns, "city_of_company": self.world.city_of_company}
