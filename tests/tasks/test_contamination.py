@@ -151,6 +151,19 @@ def test_a_score_gains_on_what_has_leaked_and_nowhere_else() -> None:
         assert (places(other.sample(TEST, np.arange(40))) == -1).all()
 
 
+def test_knowledge_is_counted_as_without_a_leak() -> None:
+    for inner in ("biod", "bios"):
+        task = leaking(inner, form="paraphrased")
+        found, plain = task.knowledge, task.inner.knowledge
+        assert found is not None
+        assert plain is not None
+        useful = task.useful.sample(TEST, np.arange(found.people))
+        expected = task.inner.useful.sample(TEST, np.arange(found.people))
+        np.testing.assert_array_equal(useful.tokens, expected.tokens)
+        np.testing.assert_array_equal(found.told(useful), plain.told(expected))
+        assert (found.value_bits, found.bits_max) == (plain.value_bits, plain.bits_max)
+
+
 def test_nothing_leaks_at_fraction_0() -> None:
     for inner in ("bios", "mano"):
         task = leaking(inner, fraction=0.0)

@@ -1,8 +1,9 @@
 """What languages about persons share: biographies, questions and what else is mixed in, shown once an exposure each.
 
 One exposure is a shuffle of: a biography of each person worth knowing, the junk that goes with them, and the questions
-that go with all of these. So exposures are counted right whatever is mixed in, and no two texts about one person are
-neighbours. Questions and junk go on from exposure to exposure through shuffles of their own.
+that go with all of these. So exposures are counted right whatever is mixed in, and different texts about one person
+stand an exposure apart: packed side by side they would be copied, not learnt. Questions and junk go on from exposure to
+exposure through shuffles of their own.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ class BiographiesConfig(TaskConfig):
     )
     couple: bool = Field(False, description="only pairs of sentences change places: 3! orders")
     fullname: bool = Field(False, description="every sentence names the person; else only the first, then a pronoun")
+    reverse: int = Field(
+        0, ge=0, lt=len(ATTRIBUTES), description="sentences, with a pronoun, before the one that names the person"
+    )
     pronoun: Literal["gendered", "they"] = Field("gendered", description="he or she, a fact to know, or they")
     celebrities: int = Field(0, ge=0, le=10**8, description="further persons, with many permuted wordings")
     celebrity_wordings: int | None = Field(
@@ -92,6 +96,8 @@ class BiographiesConfig(TaskConfig):
             )
         if self.orders is not None and not self.permute:
             raise ValueError("orders: sentences have one order only where permute is false; leave orders out")
+        if self.reverse and self.fullname:
+            raise ValueError("reverse: where fullname is true every sentence names the person; leave one of them out")
         if self.junk_fraction and not self.junk_people:
             raise ValueError("junk_people: junk_fraction needs persons that are not worth knowing, such as 1000")
         return self
@@ -133,7 +139,7 @@ class Asked(NamedTuple):
 
     start: int
     answer: tuple[int, ...]
-    kind: int = -1  # place of the question in the config's list; -1 for a biography's first value
+    kind: int = -1  # place of the question in the config's list; -1 for a value of a biography
     persons: tuple[int, ...] = ()
 
 
@@ -190,12 +196,12 @@ def below(words: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _arrange(templates, order, forms, fullname, sequence):  # type: ignore[no-untyped-def]
-    """forms: [2, attributes, sentences], those with the name and those with a pronoun."""
+def _arrange(templates, order, forms, fullname, named, sequence):  # type: ignore[no-untyped-def]
+    """forms: [2, attributes, sentences], those with the name and those with a pronoun; named: the one with the name."""
     for i in range(len(templates)):
         for j in range(order.shape[1]):
             attribute = order[i, j]
-            sequence[i, _HEAD + j] = forms[0 if fullname or j == 0 else 1, attribute, templates[i, attribute]]
+            sequence[i, _HEAD + j] = forms[0 if fullname or j == named else 1, attribute, templates[i, attribute]]
 
 
 class Biographies(Task[ConfigT]):
@@ -219,6 +225,7 @@ class Biographies(Task[ConfigT]):
         self.lexicon = Lexicon(self.marks, c.spelling == "subwords")
         self.script = Script(self.lexicon, [*FACTS, *self.extra_slots])
         self._separator_form, self._tag_form = self.script.form("<s>"), self.script.form("<useful>")
+        self._name_form = self.script.form(f"<s> {FULL_NAME} <s>")
         gendered = c.pronoun == "gendered"
         self._sentences = np.array(
             [
@@ -424,6 +431,7 @@ class Biographies(Task[ConfigT]):
         before     on the token before a value: its attribute; where P-probes read
         question   which of the config's questions it is (on all tokens, as what follows)
         person     the number of the person that the instance is about
+        held_out   1: the person is asked about in tests only; 0: in training; -1: never
         birth_month, birth_day, birth_year, birth_city, university, major, company, company_city: its facts
         """
         return self._sample(stream, indices, None)
@@ -455,7 +463,7 @@ class Biographies(Task[ConfigT]):
                 others = QUESTIONS_EACH - 1
                 wording = (wording + 1 + (below(words[:, 1], others) + reworded) % others) % QUESTIONS_EACH
             self._ask(rows, drawn, held, wording, words[:, 2:])
-        asked = np.where(drawn.kind == QUESTION, -1 - ANSWER_FORM, _HEAD).astype(np.int32)
+        asked = np.where(drawn.kind == QUESTION, -1 - ANSWER_FORM, _HEAD + c.reverse).astype(np.int32)
         written = self.script.write(drawn.sequence, held, asked, FIRST_VALUE, self.max_length)
         return Instances(
             tokens=written.tokens,
@@ -498,6 +506,42 @@ class Biographies(Task[ConfigT]):
         key = randomness.key("bios", "split", c.seed)
         return randomness.places(key, np.zeros(len(rank), np.int64), c.people, first + rank)
 
+    @cached_property
+    def _held_out_people(self) -> NDArray[np.bool_]:
+        held_out = np.zeros(self.config.people, np.bool_)
+        ranks = np.arange(self.config.split_size("test"), dtype=np.int64)
+        held_out[self.asked_about("test", ranks)] = True
+        return held_out
+
+    def _held_out(self, person: NDArray[np.int64]) -> NDArray[np.int32]:
+        known = person < self.config.people
+        held_out = self._held_out_people[np.where(known, person, 0)]
+        return np.where(known, held_out, -1).astype(np.int32)
+
+    def named(self, numbers: NDArray[np.int64]) -> Instances:
+        """Just the names of persons between two separators, with all their labels: what Q-probes read, at the end."""
+        n = len(numbers)
+        drawn = Drawn(
+            kind=np.full(n, BIOGRAPHY, np.int8),
+            question=np.full(n, -1, np.int32),
+            persons=np.stack([numbers, np.full(n, -1, np.int64)], axis=1),
+            facts=self.world.persons(numbers),
+            sequence=np.full((n, 1), self._name_form, np.int32),
+            rank=np.full(n, -1, np.int64),
+            questions=0,
+            split="test",
+        )
+        held = np.zeros((n, len(FACTS) + len(self.extra_slots)), np.int32)
+        held[:, : len(FACTS)] = drawn.facts + self._first_pieces
+        longest = self.script.longest(self._name_form)
+        written = self.script.write(drawn.sequence, held, np.zeros(n, np.int32), FIRST_VALUE, longest)
+        return Instances(
+            tokens=written.tokens,
+            offsets=written.offsets,
+            loss=np.ones(len(written.tokens), np.bool_),
+            labels=self._labels(written.slots, written.tokens, written.offsets, drawn),
+        )
+
     def _in_turn(
         self, stream: Stream, what: str, exposure: NDArray[np.int64], place: NDArray[np.int64], each: int, total: int
     ) -> NDArray[np.int64]:
@@ -529,7 +573,7 @@ class Biographies(Task[ConfigT]):
         if manner.permute and (manner.orders is None or again):
             order = self._order(stream.key("bios", "order", seed, *again), indices)
         sequence = drawn.sequence[rows]
-        _arrange(templates, self._orders[order], self._sentences, self.config.fullname, sequence)
+        _arrange(templates, self._orders[order], self._sentences, self.config.fullname, self.config.reverse, sequence)
         drawn.sequence[rows] = sequence
 
     def _templates(self, key: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -601,6 +645,7 @@ class Biographies(Task[ConfigT]):
             "before": before,
             "question": lambda: spread(drawn.question),
             "person": lambda: spread(drawn.persons[:, 0]),
+            "held_out": lambda: spread(self._held_out(drawn.persons[:, 0])),
         }
         for fact in VALUE_FACTS:
             makers[fact] = lambda column=FACTS.index(fact): spread(drawn.facts[:, column])  # type: ignore[misc]
@@ -684,19 +729,17 @@ class Biographies(Task[ConfigT]):
 
     @property
     def _biography_guess(self) -> float:
-        """The same where a biography's first value is asked for."""
-        if self.config.permute or not self._shares[0]:
-            first = self._orders[:, 0].tolist()
-        else:
-            first = [0]
+        """The same where the value in the sentence that names the person is asked for."""
+        place = self.config.reverse
+        first = self._orders[:, place].tolist() if self.config.permute or not self._shares[0] else [place]
         return float(np.mean([self.guess(ATTRIBUTES[attribute]) for attribute in first]))
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
-        """A question, or a biography up to its first value."""
+        """A question, or a biography up to the value in the sentence that names the person."""
         return instances[i][: instances.truth[i].start]
 
     def completion(self, instances: Instances, i: int) -> NDArray[np.int32]:
-        """The answer, or the first value."""
+        """The answer, or that value."""
         return np.array(instances.truth[i].answer, np.int32)
 
     def verify(self, truth: Any, completion: NDArray[np.int32]) -> Verdict:
@@ -741,7 +784,7 @@ class Biographies(Task[ConfigT]):
         for text in range(manner.texts):
             fixed, place = self._fixed(manner, persons, np.full(len(persons), text, np.int64))
             sequence = np.empty((len(persons), _HEAD + len(ATTRIBUTES)), np.int32)
-            _arrange(fixed, self._orders[place], self._sentences, c.fullname, sequence)
+            _arrange(fixed, self._orders[place], self._sentences, c.fullname, c.reverse, sequence)
             about = np.stack([persons, np.full_like(persons, -1)], axis=1)
             none = np.empty(0, np.int32)
             drawn = Drawn(none.astype(np.int8), none, about, none, sequence, none.astype(np.int64), 0, "test")

@@ -20,8 +20,9 @@ Half of the people are asked about in training, the other half in tests. A quest
 Draws: names are unique, facts uniform, but the company's city follows from the company: 13.7 % of the companies are in
 one city. Full pools give S₀ = 2·(12·28·200)·200·300·100·263, 47.6 bits a person (Part 3.3, section 2.2). What varies
 between the texts about a person: `wordings` (multi-M of Part 3.1; not given, every exposure is worded anew, as in Part
-3.3), `permute`, `orders`, `couple`, `fullname`, `pronoun`. What else is trained on: questions, celebrities, junk.
-Every exposure shows each person worth knowing once. The prompt of a biography ends before its first value.
+3.3), `permute`, `orders`, `couple`, `fullname`, `reverse`, `pronoun`. What else is trained on: questions, celebrities,
+junk. Every exposure shows each person worth knowing once. The prompt of a biography ends before the value in the
+sentence that names the person.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from physlm.errors import UserError
 from physlm.tasks import contract
 from physlm.tasks.answers import LazyLabels, readable
 from physlm.tasks.bios import Bios, BiosConfig
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.contract import Axis, Instances, Knowledge, Stream, Task, TaskConfig, Verdict, register
 
 MARK = "′"  # behind words of the second alphabet
 
@@ -233,6 +233,10 @@ class Contamination(Task[ContaminationConfig]):
             here = parts.source == number
             surprisal[here] = found[parts.row[here]]
         return surprisal
+
+    @property
+    def knowledge(self) -> Knowledge | None:
+        return self.inner.knowledge
 
     def facts(self) -> Mapping[str, NDArray[Any]]:
         return self.inner.facts()

@@ -212,6 +212,16 @@ class Manipulation(Biographies[ManipulationConfig]):
         "tiny_month": {**_WORLD, "questions": ("month_mod_2",)},
         # Part 3.2: multi5 with permutation of 100 K persons; each family of questions, and each with hints
         **{family: {**_PAPER, "questions": tuple(names)} for family, names in _FAMILIES.items()},
+        # names told later, which alone lets inverse search succeed in the paper; its four orders are not known to us
+        **{
+            f"inverse_reverse{place}": {
+                **_PAPER,
+                "questions": tuple(_FAMILIES["inverse"]),
+                "reverse": place,
+                "qa_fraction": 0.8,
+            }
+            for place in (1, 3, 5)
+        },
         **{
             f"{family}_hints": {**_PAPER, "questions": tuple(_FAMILIES[family]), "hints": 0.5}
             for family in ("partial", "classification", "ranking", "subtraction")
