@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from math import log
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,22 @@ def test_chance_is_the_likeliest_answers() -> None:
         instances = small.sample(TEST, np.arange(1000))
         common = Counter(small.completion(instances, i).tobytes() for i in range(1000)).most_common(1)[0][1]
         assert common / 1000 == pytest.approx(small.chance, abs=0.06)
+
+
+def test_the_floor_counts_persons_wordings_hints_and_pairs() -> None:
+    assert asking(questions=("major",)).floor() == pytest.approx(log(60 * 4))
+    assert asking(questions=("rank_month",), hints=0.5).floor() == pytest.approx(log(60 * 59 * 4 * 2))
+    task = asking(questions=("inverse_date_first",), years=1, names=(3, 40, 40), question_wordings=1, people=2000)
+    instances = task.sample(TEST, np.arange(task.population))
+    texts = Counter(bytes(instances[i]) for i in range(len(instances)))
+    assert max(texts.values()) > 2
+    entropy = sum(-count / 1000 * log(count / 1000) for count in texts.values())
+    assert task.floor() == pytest.approx(entropy)
+    assert task.surprisal(instances) == pytest.approx([-log(texts[bytes(instances[i])] / 1000) for i in range(1000)])
+    mixed = asking(qa_fraction=0.5, hints=0.3)
+    surprisal = mixed.surprisal(mixed.sample(TEST, np.arange(20 * mixed.population)))
+    assert surprisal is not None
+    assert surprisal.mean() == pytest.approx(mixed.floor(), rel=3e-3)
 
 
 def test_pairs_are_of_one_split_and_of_two_persons() -> None:

@@ -746,6 +746,54 @@ class Biographies(Task[ConfigT]):
         """Whether the completion is the value asked for."""
         return compare(truth.answer, completion, 1, self.vocabulary)
 
+    def floor(self) -> float:
+        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact."""
+        return sum(
+            share / self.population * (self._which(kind, self.kinds * self.config.split_size("test")) + inner)
+            for kind, (share, inner) in enumerate(zip(self._shares, self._inner_entropies, strict=True))
+            if share
+        )
+
+    @property
+    def _inner_entropies(self) -> tuple[float, float, float, float]:
+        """Of the wording of each kind of instance given what it is about, in nats."""
+        c, (people, celebrities, junk, questions) = self.config, self._shares
+        return (
+            self._text_entropy(self._people_manner, 0, c.people) if people else 0.0,
+            self._text_entropy(self._celebrity_manner, c.people, c.celebrities) if celebrities else 0.0,
+            self._text_entropy(self._people_manner, c.people + c.celebrities, c.junk_people) if junk else 0.0,
+            self._question_entropy() if questions else 0.0,
+        )
+
+    def _question_surprisal(self, drawn: Drawn, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """-ln P of questions' texts given the kind and the person, in nats."""
+        return np.full(len(rows), log(self.config.question_wordings))
+
+    def _question_entropy(self) -> float:
+        """Its mean in tests."""
+        return log(self.config.question_wordings)
+
+    def _which(self, kind: int, questions: int) -> float:
+        """-ln P of one person or question of a kind, in nats."""
+        c, share = self.config, self._shares[kind]
+        things = {BIOGRAPHY: c.people, CELEBRITY: c.celebrities, JUNK: c.junk_people, QUESTION: questions}[kind]
+        return log(self.population / share) + log(things)
+
+    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
+        if not isinstance(instances.truth, Truths):
+            return None  # made by another task: what they were drawn from isn't known
+        drawn = instances.truth.drawn
+        surprisal = np.zeros(len(instances))
+        for kind in np.unique(drawn.kind).tolist():
+            rows = np.flatnonzero(drawn.kind == kind)
+            surprisal[rows] = self._which(kind, drawn.questions)
+            if kind == QUESTION:
+                surprisal[rows] += self._question_surprisal(drawn, rows)
+            else:
+                manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
+                surprisal[rows] += self._text_surprisal(drawn, rows, manner)
+        return surprisal
+
     def _text_surprisal(self, drawn: Drawn, rows: NDArray[np.int64], manner: Manner) -> NDArray[np.float64]:
         """-ln P of biographies' wording and order given the person, exact: texts of one person may be alike."""
         c = self.config

@@ -28,7 +28,6 @@ sentence that names the person.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -39,19 +38,15 @@ from physlm.people import ATTRIBUTES, Attribute
 from physlm.people.wordings import QUESTIONS
 from physlm.tasks.biographies import (
     ANSWER_FORM,
-    BIOGRAPHY,
-    CELEBRITY,
     FULL_NAME,
-    JUNK,
     QUESTION,
     QUESTION_FORM,
     VALUES,
     Biographies,
     BiographiesConfig,
     Drawn,
-    Truths,
 )
-from physlm.tasks.contract import Instances, register
+from physlm.tasks.contract import register
 
 
 class BiosConfig(BiographiesConfig):
@@ -167,43 +162,3 @@ class Bios(Biographies[BiosConfig]):
         asked = float(np.mean([self.guess(attribute) for attribute in self.config.questions]))
         questions = self._shares[QUESTION] / self.population
         return questions * asked + (1 - questions) * self._biography_guess
-
-    def floor(self) -> float:
-        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact."""
-        return sum(
-            share / self.population * (self._which(kind, self.kinds * self.config.split_size("test")) + inner)
-            for kind, (share, inner) in enumerate(zip(self._shares, self._inner_entropies, strict=True))
-            if share
-        )
-
-    @property
-    def _inner_entropies(self) -> tuple[float, float, float, float]:
-        """Of the wording of each kind of instance given what it is about, in nats."""
-        c, (people, celebrities, junk, _) = self.config, self._shares
-        return (
-            self._text_entropy(self._people_manner, 0, c.people) if people else 0.0,
-            self._text_entropy(self._celebrity_manner, c.people, c.celebrities) if celebrities else 0.0,
-            self._text_entropy(self._people_manner, c.people + c.celebrities, c.junk_people) if junk else 0.0,
-            log(c.question_wordings),
-        )
-
-    def _which(self, kind: int, questions: int) -> float:
-        """-ln P of one person or question of a kind, in nats."""
-        c, share = self.config, self._shares[kind]
-        things = {BIOGRAPHY: c.people, CELEBRITY: c.celebrities, JUNK: c.junk_people, QUESTION: questions}[kind]
-        return log(self.population / share) + log(things)
-
-    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
-        if not isinstance(instances.truth, Truths):
-            return None  # made by another task: what they were drawn from isn't known
-        drawn = instances.truth.drawn
-        surprisal = np.zeros(len(instances))
-        for kind in np.unique(drawn.kind).tolist():
-            rows = np.flatnonzero(drawn.kind == kind)
-            surprisal[rows] = self._which(kind, drawn.questions)
-            if kind == QUESTION:
-                surprisal[rows] += log(self.config.question_wordings)
-            else:
-                manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
-                surprisal[rows] += self._text_surprisal(drawn, rows, manner)
-        return surprisal

@@ -27,10 +27,11 @@ composed of hints right, h, and chance: h + (1 - h)·chance, or h² + (1 - h²)�
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import log, prod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -388,6 +389,53 @@ class Manipulation(Biographies[ManipulationConfig]):
         counts = np.unique(self._result(kind, *self._pairs(kind.fact)), return_counts=True)[1]
         return float(counts.max() / counts.sum())
 
+    def _question_surprisal(self, drawn: Drawn, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        surprisal = super()._question_surprisal(drawn, rows)
+        hinted = drawn.sequence[rows, ANSWER_FORM + 1] >= 0
+        for number in np.unique(drawn.question[rows]).tolist():
+            here = drawn.question[rows] == number
+            kind = self._asked_kinds[number]
+            surprisal[here] += self._pair_entropy(kind, drawn.split)
+            if kind.hint:
+                surprisal[here] -= np.log(np.where(hinted[here], self.config.hints, 1 - self.config.hints))
+            if kind.family == "inverse":
+                alike = self._alike(kind, drawn.split)
+                surprisal[here] -= np.log(
+                    [alike[row.tobytes()] for row in self._asked_text(kind, drawn.facts[rows[here]])]
+                )
+        return surprisal
+
+    def _question_entropy(self) -> float:
+        h = self.config.hints
+        toss = -h * log(h) - (1 - h) * log(1 - h) if 0 < h < 1 else 0.0
+        entropies = []
+        for kind in self._asked_kinds:
+            alike = np.array(list(self._alike(kind, "test").values()) if kind.family == "inverse" else [1.0])
+            texts = (alike * np.log(alike)).sum() / alike.sum()
+            entropies.append(self._pair_entropy(kind, "test") + bool(kind.hint) * toss - texts)
+        return super()._question_entropy() + float(np.mean(entropies))
+
+    def _pair_entropy(self, kind: Kind, split: Literal["train", "test"]) -> float:
+        """ln of how many others a person can be compared with."""
+        return log(self.config.split_size(split) - 1) if kind.family in ("ranking", "subtraction") else 0.0
+
+    def _alike(self, kind: Kind, split: Literal["train", "test"]) -> Counter[bytes]:
+        """How many of those asked about make each text of an inverse question: they share clues and name."""
+        ranks = np.arange(self.config.split_size(split), dtype=np.int64)
+        people = self.world.persons(self.asked_about(split, ranks))
+        return Counter(row.tobytes() for row in self._asked_text(kind, people))
+
+    def _asked_text(self, kind: Kind, people: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The facts that tell an inverse question and its answer, int32 [n, any]."""
+        names = NAME_FACTS[:1] if kind.answer == "{first_name}" else NAME_FACTS
+        return people[:, [*self._clue_columns(kind), *(FACTS.index(name) for name in names)]]
+
+    def _clue_columns(self, kind: Kind) -> list[int]:
+        columns: list[int] = []
+        for clue in kind.clues:
+            columns += (4, 5, 6) if clue == "birth_date" else (FACTS.index(clue),)
+        return columns
+
     def facts(self) -> Mapping[str, NDArray[Any]]:
         return {**super().facts(), "luck_of_major": self.luck}
 
@@ -425,9 +473,7 @@ class Manipulation(Biographies[ManipulationConfig]):
     def _names_that_fit(self, kind: Kind, person: int) -> set[tuple[int, ...]]:
         """The answers to an inverse question: the names of all who share the clues with the person, as tokens."""
         people = self._known
-        columns: list[int] = []
-        for clue in kind.clues:
-            columns += (4, 5, 6) if clue == "birth_date" else (FACTS.index(clue),)
+        columns = self._clue_columns(kind)
         fits = np.flatnonzero((people[:, columns] == people[person, columns]).all(axis=1))
         names = NAME_FACTS[:1] if kind.answer == "{first_name}" else NAME_FACTS
         firsts = [self.first_piece[fact] for fact in names]
