@@ -80,6 +80,10 @@ def test_tests_are_the_inner_tasks_and_tell_what_has_leaked(inner: str) -> None:
     assert place[place >= 0].tolist() == task.leaked().tolist() == np.flatnonzero(place >= 0).tolist()
     for label, row in plain.labels.items():
         np.testing.assert_array_equal(instances.labels[label], row)
+    validation = Stream("validation", 3)
+    chosen_by = task.sample(validation, np.arange(100))
+    np.testing.assert_array_equal(chosen_by.tokens, task.inner.sample(validation, np.arange(100)).tokens)
+    assert (places(chosen_by) == -1).all()
 
 
 def test_translation_is_one_to_one_and_wants_a_translated_answer() -> None:

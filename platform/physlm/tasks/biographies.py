@@ -163,7 +163,7 @@ class Drawn:
     sequence: NDArray[np.int32]
     rank: NDArray[np.int64]
     questions: int
-    split: Literal["train", "test"]
+    split: Split
 
 
 @dataclass(frozen=True)

@@ -275,10 +275,10 @@ class Contamination(Task[ContaminationConfig]):
 
         leaked  the instance's place in the evaluation set; in training of what leaked, in tests of what leaks; else -1
         """
-        if stream.split == "test":
+        if stream.split != "train":
             whole = self.inner.sample(stream, indices)
             seen = np.zeros(self.config.evaluation_size, np.bool_)
-            seen[self._leaked] = self.config.evaluation is None
+            seen[self._leaked] = self.config.evaluation is None and stream.split == "test"
             known = np.flatnonzero(indices < len(seen))
             place = np.full(len(indices), -1, np.int64)
             place[known] = np.where(seen[indices[known]], indices[known], -1)

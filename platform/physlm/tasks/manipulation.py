@@ -57,7 +57,7 @@ from physlm.tasks.biographies import (
     below,
 )
 from physlm.tasks.bios import Bios
-from physlm.tasks.contract import Axis, Verdict, register
+from physlm.tasks.contract import Axis, Split, Verdict, register
 
 Family = Literal["retrieval", "partial", "dual", "classification", "ranking", "subtraction", "inverse"]
 NOUNS: dict[Attribute, str] = {
@@ -415,11 +415,11 @@ class Manipulation(Biographies[ManipulationConfig]):
             entropies.append(self._pair_entropy(kind, "test") + bool(kind.hint) * toss - texts)
         return super()._question_entropy() + float(np.mean(entropies))
 
-    def _pair_entropy(self, kind: Kind, split: Literal["train", "test"]) -> float:
+    def _pair_entropy(self, kind: Kind, split: Split) -> float:
         """ln of how many others a person can be compared with."""
         return log(self.config.split_size(split) - 1) if kind.family in ("ranking", "subtraction") else 0.0
 
-    def _alike(self, kind: Kind, split: Literal["train", "test"]) -> Counter[bytes]:
+    def _alike(self, kind: Kind, split: Split) -> Counter[bytes]:
         """How many of those asked about make each text of an inverse question: they share clues and name."""
         ranks = np.arange(self.config.split_size(split), dtype=np.int64)
         people = self.world.persons(self.asked_about(split, ranks))
