@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from physlm.people import ATTRIBUTES, FACTS, World, pools
 from physlm.people.wordings import QUESTIONS, SENTENCES
+from physlm.tasks import bios as bios_module
 from physlm.tasks.biographies import BIOGRAPHY, CELEBRITY, GENDER, JUNK, NAME, QUESTION, VALUE
 from physlm.tasks.bios import Bios, BiosConfig
 from physlm.tasks.contract import Instances, Stream
@@ -459,3 +460,9 @@ def test_other_wordings_tell_the_same() -> None:
 def test_impossible_knobs_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         bios(**changes)
+
+
+def test_the_docstrings_biography_is_a_real_sample() -> None:
+    task = Bios(BiosConfig())
+    text = task.text(task.sample(Stream(), np.arange(1))[0]).removeprefix("<s> ")
+    assert text in " ".join((bios_module.__doc__ or "").split())

@@ -3,9 +3,9 @@
 A text names a person in full and tells the birth date, the birth city, the university, the major, the company and the
 company's city, each in one of 50 sentences:
 
-    Verard Ambena Caldworth found work in Cedarview , KY . She received an education at Stirling Polytechnic .
-    She sharpened a keen mind with German Studies . She put candles on the cake in memory of May 26 , 2094 .
-    She accepted an offer from Zentaro Capital . She was welcomed by the family in Clearview , AZ .
+    Loris Randus Bradhurst found work in Eagleview , LA . He received an education at Glenmoor School of Arts . He
+    sharpened a keen mind with Animal Science . He put candles on the cake in memory of October 8 , 2092 . He
+    accepted an offer from Corvina Foods . He was welcomed by the family in Cedarhaven , KY .
 
 Half of the people are asked about in training, the other half in tests. A question:
 
