@@ -235,6 +235,8 @@ def test_paraphrases_are_other_texts_with_the_same_answers(name: str) -> None:
         assert other.lengths.max() <= task.max_length
         for i in (7, 200):
             assert content(task.reword(stream, MANY[i : i + 1], 0), 0) == content(other, i)
+        for i, truth in enumerate(other.truth):
+            assert task.verify(truth, task.completion(other, i)).correct
         if "person" in original.labels:
             people = [x.labels["person"][x.offsets[:-1]] for x in (original, other)]
             np.testing.assert_array_equal(*people)

@@ -14,7 +14,9 @@ from physlm.measures.knowledge_bits import KnowledgeBits, observations
 from physlm.measures.windows import Scored, score
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
+from physlm.tasks import build, registry
 from physlm.tasks.biod import NAME, VALUE, Biod, BiodConfig
+from physlm.tasks.bios import Bios, BiosConfig
 from physlm.tasks.contract import Stream
 
 TASK = Biod(BiodConfig(people=200, attributes=3, chunks=2, diversity=16, chunk_length=2, vocabulary=8, name_length=4))
@@ -92,6 +94,63 @@ def test_a_member_is_measured_as_it_would_be_alone(context: int) -> None:
         for a, b in zip(alone, together[i], strict=True):
             assert a.n == b.n
             assert a.value == pytest.approx(b.value, rel=1e-4, abs=1e-3)
+
+
+BIOS = Bios(BiosConfig.model_validate({**Bios.presets["tiny"], "people": 200, "spelling": "subwords"}))
+
+
+def planted_bios(task: Bios, name_loss: float, value_loss: float) -> dict[str, Observation]:
+    """Observations of a model with this loss on each name, and on each of a person's values."""
+    task = task.useful
+    instances = task.sample(Stream("test"), np.arange(task.config.people))
+    told = task.knowledge.told(instances)
+    owner = np.repeat(np.arange(len(instances)), instances.lengths)
+    which = owner * 10 + told
+    tokens = np.bincount(which[told >= 0], minlength=10 * len(instances))[which]
+    nll = np.select([told == 0, told > 0], [name_loss, value_loss], 0.7) / np.where(told >= 0, tokens, 1)
+    nll[instances.offsets[:-1]] = np.nan
+    found = observations(Member(task, 0, task.max_length, 1000), Scored(instances, nll, (told > 0) & (nll == 0)))
+    return {o.measure: o for o in found}
+
+
+def test_biographies_in_english_are_counted_by_the_formula_of_bios() -> None:
+    for task in (BIOS, Bios(BIOS.config.model_copy(update={"fullname": True}))):
+        s0 = 12 * 28 * 20 * 20 * 20 * 20 * 30 * (1 if task.config.fullname else 2)
+        n0, n, k = 40 * 40 * 100, 200, 5 if task.config.fullname else 6
+        everything = planted_bios(task, log(n), 0.0)
+        assert everything["learned_bits"].value == pytest.approx(n * log2(n0 / n) + n * log2(s0))
+        assert everything["learned_bits"].value == pytest.approx(task.bits_max)
+        assert everything["memorizable_accuracy"].value == 1
+        p1, p2 = 7.7, 0.9
+        between = planted_bios(task, p1, p2)
+        assert between["name_bits"].value == pytest.approx(n * log2(n0 / np.exp(p1)))
+        assert between["value_bits"].value == pytest.approx(n * log2(s0 / np.exp(k * p2)))
+        assert between["value_loss"].value == pytest.approx(p2)
+        assert between["memorizable_accuracy"].value == 0
+        assert "set_bits" not in between
+        nothing = planted_bios(task, log(n0), log(s0) / k)
+        assert nothing["learned_bits"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_what_tells_each_fact_is_told_once() -> None:
+    instances = BIOS.sample(Stream("test"), np.arange(200))
+    told = BIOS.knowledge.told(instances)
+    for i in range(200):
+        row = told[slice(*instances.offsets[i : i + 2])]
+        starts = row[np.flatnonzero(np.diff(row, prepend=-1) != 0)]
+        # the birth date has a comma between day and year
+        assert sorted(starts[starts >= 0]) in ([0, 1, 1, 2, 3, 4, 5, 6],)
+
+
+def test_members_of_one_language_are_measured_together_and_questions_left_out() -> None:
+    asking = Bios(BIOS.config.model_copy(update={"qa_fraction": 0.5, "junk_people": 50, "junk_fraction": 0.5}))
+    decoder = Decoder(Gpt2Config(layers=1, heads=1, width=8), len(BIOS.vocabulary), 1)
+    initialise(decoder, [0])
+    plain, mixed = (KnowledgeBits().take(decoder.eval(), [Member(task, 4, 80, 1000)])[0] for task in (BIOS, asking))
+    assert plain == mixed
+    assert {o.measure: o for o in plain}["learned_bits"].value < 0
+    assert KnowledgeBits.suits(asking) is None
+    assert KnowledgeBits.suits(build(registry()["mano"].config_type())) == "mano has no facts to count"
 
 
 def test_junk_is_not_scored() -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from physlm.people import ATTRIBUTES, FACTS, World, pools
 from physlm.people.wordings import QUESTIONS, SENTENCES
+from physlm.tasks import bios as bios_module
 from physlm.tasks.biographies import BIOGRAPHY, CELEBRITY, GENDER, JUNK, NAME, QUESTION, VALUE
 from physlm.tasks.bios import Bios, BiosConfig
 from physlm.tasks.contract import Instances, Stream
@@ -36,7 +37,7 @@ knobs = st.fixed_dictionaries(
     {
         "people": st.integers(4, 60),
         "wordings": st.sampled_from([None, 1, 2, 3]),
-        "fullname": st.booleans(),
+        "naming": st.sampled_from([{}, {"fullname": True}, {"reverse": 2}, {"reverse": 5}]),
         "couple": st.booleans(),
         "pronoun": st.sampled_from(["gendered", "they"]),
         "spelling": st.sampled_from(["words", "subwords"]),
@@ -138,7 +139,8 @@ def test_junk_of_a_hundred_million_persons_costs_no_memory() -> None:
 def test_an_exposure_tells_each_person_once_with_its_facts(
     config: dict[str, Any], order: dict[str, Any], mixed: dict[str, Any], stream: Stream
 ) -> None:
-    task = bios(**config, **order, **mixed)
+    naming, config = config["naming"], {knob: value for knob, value in config.items() if knob != "naming"}
+    task = bios(**naming, **config, **order, **mixed)
     c = task.config
     instances = one_exposure(task, stream, 2)
     kind, person = each(instances, "kind"), each(instances, "person")
@@ -160,7 +162,9 @@ def test_an_exposure_tells_each_person_once_with_its_facts(
         assert f"{values['birth_month']} {values['birth_day']} , {values['birth_year']}" in text
         assert all(f" {values[fact]} " in text for fact in FACTS[7:])
         pronoun = "They" if c.pronoun == "they" else values["gender"].capitalize()
-        assert text.count(f" . {pronoun} ") == (0 if c.fullname else 5)
+        assert text.count(f" {pronoun} ") == (0 if c.fullname else 5)
+        assert text.count(f" {pronoun} ", 0, text.index(full_name)) == c.reverse
+        assert full_name in task.text(task.prompt(instances, i)).replace(" ##", "")
 
 
 def test_persons_are_the_same_whatever_is_mixed_in() -> None:
@@ -295,6 +299,36 @@ def test_labels_tell_what_and_where(spelling: str) -> None:
         assert (row["part"] == GENDER).sum() == (kind != QUESTION)
 
 
+def test_names_alone_carry_all_labels() -> None:
+    task = bios(people=60, celebrities=5, spelling="subwords")
+    instances = task.named(np.arange(65))
+    facts, whole = task.world.persons(np.arange(65)), one_exposure(task)
+    person, held_out = each(whole, "person"), each(whole, "held_out")
+    for i in range(65):
+        name = " ".join(entry(task, fact, facts[i, column]) for column, fact in enumerate(FACTS[:3]))
+        assert joined(task, instances[i]) == f"<s> {name} <s>"
+        assert instances[i][-1] == task.separator
+    for label in ("company", "birth_year", "held_out"):
+        np.testing.assert_array_equal(each(instances, label)[person], each(whole, label))
+    assert Counter(held_out.tolist()) == {0: 30, 1: 30, -1: 5}
+    asked = bios(people=60, qa_fraction=1.0).sample(TEST, np.arange(400))
+    assert (asked.labels["held_out"] == 1).all()
+
+
+def test_celebrities_have_many_wordings_the_people_one() -> None:
+    task = bios(
+        people=20, celebrities=10, celebrity_wordings=4, wordings=1, permute=False, sentences=50, qa_fraction=0.1
+    )
+    texts: dict[int, set[str]] = {}
+    for exposure in range(8):
+        instances = one_exposure(task, exposure=exposure)
+        for i in np.flatnonzero(each(instances, "kind") != QUESTION):
+            texts.setdefault(int(each(instances, "person")[i]), set()).add(task.text(instances[i]))
+            assert (each(instances, "kind")[i] == CELEBRITY) == (each(instances, "person")[i] >= 20)
+    assert [len(texts[person]) for person in range(30)] == [1] * 20 + [4] * 10
+    assert max(truth.persons[0] for truth in instances.truth if truth.kind >= 0) < 20
+
+
 # -- questions ---------------------------------------------------------------------------------------------------------
 
 
@@ -418,6 +452,7 @@ def test_other_wordings_tell_the_same() -> None:
         ({"people": 200_000}, "200000 persons in all need distinct names, but names .* give only 160000"),
         ({"names": (1, 1, 2000)}, r"names: must be at least 1 and at most \[400, 400, 1000\]"),
         ({"permute": False, "orders": 2}, "orders: sentences have one order only where permute is false"),
+        ({"reverse": 1, "fullname": True}, "reverse: where fullname is true every sentence names the person"),
         ({"junk_fraction": 0.5}, "junk_people: junk_fraction needs persons"),
         ({"questions": ("major", "major")}, "must name each attribute once"),
     ],
@@ -425,3 +460,9 @@ def test_other_wordings_tell_the_same() -> None:
 def test_impossible_knobs_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         bios(**changes)
+
+
+def test_the_docstrings_biography_is_a_real_sample() -> None:
+    task = Bios(BiosConfig())
+    text = task.text(task.sample(Stream(), np.arange(1))[0]).removeprefix("<s> ")
+    assert text in " ".join((bios_module.__doc__ or "").split())

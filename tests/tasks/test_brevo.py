@@ -68,6 +68,16 @@ def test_exactly_the_topological_orders_of_the_ancestors_pass() -> None:
     assert several > 10
 
 
+def test_paraphrases_list_the_edges_in_another_order() -> None:
+    task = brevo(vertices=7, name_symbols=7)
+    original, other = task.sample(Stream(), MANY), task.reword(Stream(), MANY, 4)
+    for i in range(len(MANY)):
+        assert graph(original.truth[i].tolist()) == graph(other.truth[i].tolist())
+        np.testing.assert_array_equal(task.completion(original, i), task.completion(other, i))
+    assert (original.tokens != other.tokens).mean() > 0.2
+    np.testing.assert_allclose(task.surprisal(original), task.surprisal(other))
+
+
 def test_surprisal_is_exact_and_orders_have_probabilities_that_sum_to_one() -> None:
     task = brevo(vertices=7, name_symbols=7)
     instances = task.sample(Stream(), MANY)

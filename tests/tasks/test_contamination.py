@@ -80,6 +80,10 @@ def test_tests_are_the_inner_tasks_and_tell_what_has_leaked(inner: str) -> None:
     assert place[place >= 0].tolist() == task.leaked().tolist() == np.flatnonzero(place >= 0).tolist()
     for label, row in plain.labels.items():
         np.testing.assert_array_equal(instances.labels[label], row)
+    validation = Stream("validation", 3)
+    chosen_by = task.sample(validation, np.arange(100))
+    np.testing.assert_array_equal(chosen_by.tokens, task.inner.sample(validation, np.arange(100)).tokens)
+    assert (places(chosen_by) == -1).all()
 
 
 def test_translation_is_one_to_one_and_wants_a_translated_answer() -> None:
@@ -149,6 +153,19 @@ def test_a_score_gains_on_what_has_leaked_and_nowhere_else() -> None:
         assert right[~leaked].mean() == 0
         other = Contamination(task.config.model_copy(update=dict(task.evaluations["major"])))
         assert (places(other.sample(TEST, np.arange(40))) == -1).all()
+
+
+def test_knowledge_is_counted_as_without_a_leak() -> None:
+    for inner in ("biod", "bios"):
+        task = leaking(inner, form="paraphrased")
+        found, plain = task.knowledge, task.inner.knowledge
+        assert found is not None
+        assert plain is not None
+        useful = task.useful.sample(TEST, np.arange(found.people))
+        expected = task.inner.useful.sample(TEST, np.arange(found.people))
+        np.testing.assert_array_equal(useful.tokens, expected.tokens)
+        np.testing.assert_array_equal(found.told(useful), plain.told(expected))
+        assert (found.value_bits, found.bits_max) == (plain.value_bits, plain.bits_max)
 
 
 def test_nothing_leaks_at_fraction_0() -> None:

@@ -21,6 +21,18 @@ def words(task: Depo, instances: Instances, i: int) -> list[str]:
     return task.text(instances[i]).replace(" <", "|<").replace("> ", ">|").replace(". ", ".|").split("|")
 
 
+def test_paraphrases_list_the_edges_in_another_order() -> None:
+    task = depo(vertices=8, name_symbols=9)
+    original, other = task.sample(Stream(), MANY), task.reword(Stream(), MANY, 4)
+    np.testing.assert_array_equal(original.offsets, other.offsets)
+    for i in range(len(MANY)):
+        assert sorted(original[i]) == sorted(other[i])
+        np.testing.assert_array_equal(task.completion(original, i), task.completion(other, i))
+        questions = int(np.argmax(original.labels["question"][original.offsets[i] : original.offsets[i + 1]] >= 0))
+        np.testing.assert_array_equal(original[i][questions:], other[i][questions:])
+    assert (original.tokens != other.tokens).mean() > 0.2
+
+
 def test_edges_make_one_cycle_and_answers_follow_it() -> None:
     task = depo(vertices=12, hops=20, name_tokens=(1, 3), name_symbols=4)
     instances = task.sample(Stream(), MANY)

@@ -1,13 +1,17 @@
-"""Bits of knowledge that a model has learned of a bioD world (Part 3.3, section 2.2 and theorem for bioD).
+"""Bits of knowledge that a model has learned of a world of persons (Part 3.3, section 2.2).
 
 With p₁ the loss on a name, p₂ the loss on a value (all its tokens) and p₃ the loss on a value's first chunk, each a
-mean in nats, a model with P parameters stores at least
+mean in nats, a model with P parameters stores of bioD at least
 
     R·P = N·log₂(N₀/e^p₁) + N·K·log₂(D^C/e^p₂) + K·D·log₂(T^L/(D·e^p₃))      bits, of at most
-    R_max·P = N·log₂(N₀/N) + N·K·C·log₂D + K·D·log₂(T^L/D).
+    R_max·P = N·log₂(N₀/N) + N·K·C·log₂D + K·D·log₂(T^L/D),
 
-Each person worth knowing is scored once, its sentences in an order not seen in training, in windows packed as in
-training.
+and of bioS, where p₂ is the loss on all values of a person together,
+
+    R·P = N·log₂(N₀/e^p₁) + N·log₂(S₀/e^p₂),  of at most  R_max·P = N·log₂(N₀/N) + N·log₂S₀.
+
+`Task.knowledge` tells the constants and which token tells what. Each person worth knowing is scored once, its sentences
+in an order not seen in training, in windows packed as in training.
 """
 
 from __future__ import annotations
@@ -23,8 +27,7 @@ from numpy.typing import NDArray
 from physlm.catalog import Observation
 from physlm.measures.contract import Measure, Member, register
 from physlm.measures.windows import Scored, score
-from physlm.tasks.biod import NAME, VALUE, Biod
-from physlm.tasks.contract import Task
+from physlm.tasks.contract import Knowledge, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -40,55 +43,64 @@ class KnowledgeBits(Measure):
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        return None if isinstance(task, Biod) else f"it counts the facts of the task biod, not of {task.name}"
+        return None if task.knowledge is not None else f"{task.name} has no facts to count"
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         members = [replace(m, task=m.task.useful) for m in members]
-        people = max(m.task.config.people for m in members)
+        people = max(_knowledge(m).people for m in members)
         scored = score(decoder, members, people)
         return [observations(m, s) for m, s in zip(members, scored, strict=True)]
 
 
+def _knowledge(member: Member) -> Knowledge:
+    knowledge = member.task.knowledge
+    assert knowledge is not None
+    return knowledge
+
+
 def observations(member: Member, scored: Scored) -> list[Observation]:
     """The measure's numbers from the losses of a model on the first N instances of its stream, or more."""
-    task = member.task
-    assert isinstance(task, Biod)
-    config, parameters = task.config, member.parameters_counted
-    n, k, d = config.people, config.attributes, config.diversity
-    rows = n * task.max_length  # a smaller world than its neighbours' is scored more than once: take each person once
-    nll = scored.nll[:rows].reshape(n, -1)
-    part = scored.instances.labels["part"][:rows].reshape(n, -1)
-    chunk = scored.instances.labels["chunk"][:rows].reshape(n, -1)
-    right = scored.right[:rows].reshape(n, -1)
+    world, parameters = _knowledge(member), member.parameters_counted
+    n, k = world.people, world.values
+    rows = scored.instances.offsets[n]  # a smaller world than its neighbours' is scored more than once: take each once
+    told = world.told(scored.instances)[:rows]
+    nll, right = scored.nll[:rows], scored.right[:rows]
+    owner = np.repeat(np.arange(n), scored.instances.lengths[:n])
 
-    name_loss = np.where(part == NAME, nll, 0.0).sum(1)  # [N], one for each person
-    value_loss = np.where(part == VALUE, nll, 0.0).sum(1) / k
-    chunk_loss = np.where(chunk == 0, nll, 0.0).sum(1) / k
-    name_bits = n * (log2(task.names_possible) - name_loss / LN2)  # [N], each an estimate from one person
-    value_bits = n * k * (config.chunks * log2(d) - value_loss / LN2)
-    set_bits = k * d * (config.chunk_length * log2(config.vocabulary) - log2(d) - chunk_loss / LN2)
-    learned = name_bits + value_bits + set_bits
-    value_tokens = (part == VALUE).sum(1)[0] // k
-    known = right[part == VALUE].reshape(n, k, value_tokens).all(2)  # [N, K]
+    def each(where: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.bincount(owner[where], nll[where], n).astype(np.float64)  # [N], one for each person
+
+    name_loss, value_loss = each(told == 0), each(told > 0) / k
+    name_bits = n * (log2(world.names_possible) - name_loss / LN2)  # [N], each an estimate from one person
+    value_bits = n * (world.value_bits - k * value_loss / LN2)
+    learned = name_bits + value_bits
+    wrong = np.bincount(owner[told > 0] * k + told[told > 0] - 1, ~right[told > 0], n * k).reshape(n, k)
+    known = wrong[:, : world.attributes] == 0  # [N, attributes]
 
     def mean(measure: str, values: NDArray[Any], unit: str, scale: float = 1.0, **levels: float | None) -> Observation:
         return Observation(
             measure, float(values.mean()) * scale, unit, float(values.std(ddof=1)) / sqrt(n) * scale, n, **levels
         )
 
-    share = 1 / parameters
-    most = task.bits_max
-    guess = config.chunks * log(d)
+    of_sets = []
+    if world.sets is not None:
+        chunk_loss = each(world.sets.first(scored.instances)[:rows]) / k
+        set_bits = world.sets.strings * (world.sets.bits - chunk_loss / LN2)
+        learned = learned + set_bits
+        of_sets = [
+            mean("set_bits", set_bits, "bits"),
+            mean("first_chunk_loss", chunk_loss, "nats", chance=world.sets.guess, floor=0.0),
+        ]
+    share, most = 1 / parameters, world.bits_max
     return [
         mean("learned_bits", learned, "bits", chance=0.0, ceiling=most),
-        mean("name_bits", name_bits, "bits", chance=0.0, ceiling=n * log2(task.names_possible / n)),
-        mean("value_bits", value_bits, "bits", chance=0.0, ceiling=n * k * config.chunks * log2(d)),
-        mean("set_bits", set_bits, "bits"),
+        mean("name_bits", name_bits, "bits", chance=0.0, ceiling=n * log2(world.names_possible / n)),
+        mean("value_bits", value_bits, "bits", chance=0.0, ceiling=n * world.value_bits),
         mean("bits_per_parameter", learned, "bits per parameter", share, chance=0.0, ceiling=most * share),
         Observation("bits_per_parameter_max", most * share, "bits per parameter"),
         Observation("bits_max", most, "bits"),
-        mean("name_loss", name_loss, "nats", chance=log(task.names_possible), floor=log(n)),
-        mean("value_loss", value_loss, "nats", chance=guess, floor=0.0),
-        mean("first_chunk_loss", chunk_loss, "nats", chance=log(d), floor=0.0),
-        mean("memorizable_accuracy", known.mean(1), "1", chance=float(d) ** -config.chunks, floor=0.0, ceiling=1.0),
+        mean("name_loss", name_loss, "nats", chance=log(world.names_possible), floor=log(n)),
+        mean("value_loss", value_loss, "nats", chance=world.value_bits * LN2 / k, floor=0.0),
+        mean("memorizable_accuracy", known.mean(1), "1", chance=world.guess, floor=0.0, ceiling=1.0),
+        *of_sets,
     ]

@@ -29,7 +29,16 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm import randomness
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, register
+from physlm.tasks.contract import (
+    Axis,
+    DiversitySets,
+    Instances,
+    Knowledge,
+    Stream,
+    Task,
+    TaskConfig,
+    register,
+)
 
 SEPARATOR, NAME, KEY, VALUE = range(4)  # classes of the label `part`
 
@@ -195,6 +204,32 @@ class Biod(Task[BiodConfig]):
             c.people * log2(self.names_possible / c.people)
             + c.people * c.attributes * c.chunks * log2(c.diversity)
             + c.attributes * c.diversity * (c.chunk_length * log2(c.vocabulary) - log2(c.diversity))
+        )
+
+    @property
+    def knowledge(self) -> Knowledge:
+        c = self.config
+
+        def told(instances: Instances) -> NDArray[np.int32]:
+            part = instances.labels["part"].reshape(len(instances), self.max_length)
+            number = np.cumsum(part == KEY, axis=1)
+            return np.select([part == NAME, part == VALUE], [0, number], -1).astype(np.int32).reshape(-1)
+
+        return Knowledge(
+            people=c.people,
+            names_possible=self.names_possible,
+            values=c.attributes,
+            attributes=c.attributes,
+            value_bits=c.attributes * c.chunks * log2(c.diversity),
+            bits_max=self.bits_max,
+            guess=float(c.diversity) ** -c.chunks,
+            told=told,
+            sets=DiversitySets(
+                strings=c.attributes * c.diversity,
+                bits=c.chunk_length * log2(c.vocabulary) - log2(c.diversity),
+                guess=log(c.diversity),
+                first=lambda instances: instances.labels["chunk"] == 0,
+            ),
         )
 
     @cached_property

@@ -1,8 +1,9 @@
 """What languages about persons share: biographies, questions and what else is mixed in, shown once an exposure each.
 
 One exposure is a shuffle of: a biography of each person worth knowing, the junk that goes with them, and the questions
-that go with all of these. So exposures are counted right whatever is mixed in, and no two texts about one person are
-neighbours. Questions and junk go on from exposure to exposure through shuffles of their own.
+that go with all of these. So exposures are counted right whatever is mixed in, and different texts about one person
+stand an exposure apart: packed side by side they would be copied, not learnt. Questions and junk go on from exposure to
+exposure through shuffles of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from physlm import randomness
 from physlm.people import AGAIN, ATTRIBUTES, FACTS, Lexicon, Script, World, pools
 from physlm.people.wordings import QUESTIONS_EACH, SENTENCES
 from physlm.tasks.answers import LazyLabels, compare
-from physlm.tasks.contract import Axis, Instances, Split, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.contract import Axis, Instances, Knowledge, Split, Stream, Task, TaskConfig, Verdict
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
 OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
@@ -68,6 +69,9 @@ class BiographiesConfig(TaskConfig):
     )
     couple: bool = Field(False, description="only pairs of sentences change places: 3! orders")
     fullname: bool = Field(False, description="every sentence names the person; else only the first, then a pronoun")
+    reverse: int = Field(
+        0, ge=0, lt=len(ATTRIBUTES), description="sentences, with a pronoun, before the one that names the person"
+    )
     pronoun: Literal["gendered", "they"] = Field("gendered", description="he or she, a fact to know, or they")
     celebrities: int = Field(0, ge=0, le=10**8, description="further persons, with many permuted wordings")
     celebrity_wordings: int | None = Field(
@@ -92,6 +96,8 @@ class BiographiesConfig(TaskConfig):
             )
         if self.orders is not None and not self.permute:
             raise ValueError("orders: sentences have one order only where permute is false; leave orders out")
+        if self.reverse and self.fullname:
+            raise ValueError("reverse: where fullname is true every sentence names the person; leave one of them out")
         if self.junk_fraction and not self.junk_people:
             raise ValueError("junk_people: junk_fraction needs persons that are not worth knowing, such as 1000")
         return self
@@ -133,7 +139,7 @@ class Asked(NamedTuple):
 
     start: int
     answer: tuple[int, ...]
-    kind: int = -1  # place of the question in the config's list; -1 for a biography's first value
+    kind: int = -1  # place of the question in the config's list; -1 for a value of a biography
     persons: tuple[int, ...] = ()
 
 
@@ -146,6 +152,8 @@ class Drawn:
     persons  int64 [n, 2]: whom the instance is about, and whom else (-1 if none)
     facts    int32 [n, 12] of the first person
     sequence int32 [n, forms]: the forms of the text, as `Script.write` takes them
+    rank     int64 [n]: place of the person asked about among those asked about in this split; -1 if none is
+    questions  that can be asked in this split
     """
 
     kind: NDArray[np.int8]
@@ -153,7 +161,9 @@ class Drawn:
     persons: NDArray[np.int64]
     facts: NDArray[np.int32]
     sequence: NDArray[np.int32]
+    rank: NDArray[np.int64]
     questions: int
+    split: Split
 
 
 @dataclass(frozen=True)
@@ -186,18 +196,18 @@ def below(words: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _arrange(templates, order, forms, fullname, sequence):  # type: ignore[no-untyped-def]
-    """forms: [2, attributes, sentences], those with the name and those with a pronoun."""
+def _arrange(templates, order, forms, fullname, named, sequence):  # type: ignore[no-untyped-def]
+    """forms: [2, attributes, sentences], those with the name and those with a pronoun; named: the one with the name."""
     for i in range(len(templates)):
         for j in range(order.shape[1]):
             attribute = order[i, j]
-            sequence[i, _HEAD + j] = forms[0 if fullname or j == 0 else 1, attribute, templates[i, attribute]]
+            sequence[i, _HEAD + j] = forms[0 if fullname or j == named else 1, attribute, templates[i, attribute]]
 
 
 class Biographies(Task[ConfigT]):
     """The language of a world of persons; subclasses say what is asked."""
 
-    extra_slots: ClassVar[Sequence[str]] = ()
+    extra_slots: ClassVar[Mapping[str, int]] = {}  # slots beside the facts, with their class of the label `part`
     marks: ClassVar[Sequence[str]] = ("<s>", "<useful>", "<ans>")
 
     def __init__(self, config: ConfigT) -> None:
@@ -215,6 +225,7 @@ class Biographies(Task[ConfigT]):
         self.lexicon = Lexicon(self.marks, c.spelling == "subwords")
         self.script = Script(self.lexicon, [*FACTS, *self.extra_slots])
         self._separator_form, self._tag_form = self.script.form("<s>"), self.script.form("<useful>")
+        self._name_form = self.script.form(f"<s> {FULL_NAME} <s>")
         gendered = c.pronoun == "gendered"
         self._sentences = np.array(
             [
@@ -418,7 +429,9 @@ class Biographies(Task[ConfigT]):
         part       0 marks, 1 the name where it is first told, 2 words, 3 a value, 4 the pronoun where it is first told
         attribute  on values: 0 birth date, 1 birth city, 2 university, 3 major, 4 company, 5 company city
         before     on the token before a value: its attribute; where P-probes read
-        person     the number of the person that the instance is about (on all its tokens, as what follows)
+        question   which of the config's questions it is (on all tokens, as what follows)
+        person     the number of the person that the instance is about
+        held_out   1: the person is asked about in tests only; 0: in training; -1: never
         birth_month, birth_day, birth_year, birth_city, university, major, company, company_city: its facts
         """
         return self._sample(stream, indices, None)
@@ -450,7 +463,7 @@ class Biographies(Task[ConfigT]):
                 others = QUESTIONS_EACH - 1
                 wording = (wording + 1 + (below(words[:, 1], others) + reworded) % others) % QUESTIONS_EACH
             self._ask(rows, drawn, held, wording, words[:, 2:])
-        asked = np.where(drawn.kind == QUESTION, -1 - ANSWER_FORM, _HEAD).astype(np.int32)
+        asked = np.where(drawn.kind == QUESTION, -1 - ANSWER_FORM, _HEAD + c.reverse).astype(np.int32)
         written = self.script.write(drawn.sequence, held, asked, FIRST_VALUE, self.max_length)
         return Instances(
             tokens=written.tokens,
@@ -468,7 +481,7 @@ class Biographies(Task[ConfigT]):
         edges = np.cumsum(self._shares)
         kind = np.searchsorted(edges[:-1], at, side="right").astype(np.int8)
         persons = np.full((n, 2), -1, np.int64)
-        question = np.full(n, -1, np.int32)
+        question, chosen = np.full(n, -1, np.int32), np.full(n, -1, np.int64)
         persons[:, 0] = at  # people and celebrities
         rows = np.flatnonzero(kind == JUNK)
         if len(rows):
@@ -481,8 +494,10 @@ class Biographies(Task[ConfigT]):
             number = self._in_turn(stream, "asked", exposure[rows], at[rows] - edges[2], self._shares[3], questions)
             rank, question[rows] = np.divmod(number, self.kinds)
             persons[rows, 0] = self.asked_about(stream.split, rank)
+            chosen[rows] = rank
         facts = self.world.persons(persons[:, 0])
-        return Drawn(kind, question, persons, facts, np.full((n, _HEAD + len(ATTRIBUTES)), -1, np.int32), questions)
+        sequence = np.full((n, _HEAD + len(ATTRIBUTES)), -1, np.int32)
+        return Drawn(kind, question, persons, facts, sequence, chosen, questions, stream.split)
 
     def asked_about(self, split: Split, rank: NDArray[np.int64]) -> NDArray[np.int64]:
         """The people asked about in a split, by rank among them, int64 [m]."""
@@ -490,6 +505,42 @@ class Biographies(Task[ConfigT]):
         first = c.trained_people if split == "test" else 0
         key = randomness.key("bios", "split", c.seed)
         return randomness.places(key, np.zeros(len(rank), np.int64), c.people, first + rank)
+
+    @cached_property
+    def _held_out_people(self) -> NDArray[np.bool_]:
+        held_out = np.zeros(self.config.people, np.bool_)
+        ranks = np.arange(self.config.split_size("test"), dtype=np.int64)
+        held_out[self.asked_about("test", ranks)] = True
+        return held_out
+
+    def _held_out(self, person: NDArray[np.int64]) -> NDArray[np.int32]:
+        known = person < self.config.people
+        held_out = self._held_out_people[np.where(known, person, 0)]
+        return np.where(known, held_out, -1).astype(np.int32)
+
+    def named(self, numbers: NDArray[np.int64]) -> Instances:
+        """Just the names of persons between two separators, with all their labels: what Q-probes read, at the end."""
+        n = len(numbers)
+        drawn = Drawn(
+            kind=np.full(n, BIOGRAPHY, np.int8),
+            question=np.full(n, -1, np.int32),
+            persons=np.stack([numbers, np.full(n, -1, np.int64)], axis=1),
+            facts=self.world.persons(numbers),
+            sequence=np.full((n, 1), self._name_form, np.int32),
+            rank=np.full(n, -1, np.int64),
+            questions=0,
+            split="test",
+        )
+        held = np.zeros((n, len(FACTS) + len(self.extra_slots)), np.int32)
+        held[:, : len(FACTS)] = drawn.facts + self._first_pieces
+        longest = self.script.longest(self._name_form)
+        written = self.script.write(drawn.sequence, held, np.zeros(n, np.int32), FIRST_VALUE, longest)
+        return Instances(
+            tokens=written.tokens,
+            offsets=written.offsets,
+            loss=np.ones(len(written.tokens), np.bool_),
+            labels=self._labels(written.slots, written.tokens, written.offsets, drawn),
+        )
 
     def _in_turn(
         self, stream: Stream, what: str, exposure: NDArray[np.int64], place: NDArray[np.int64], each: int, total: int
@@ -522,7 +573,7 @@ class Biographies(Task[ConfigT]):
         if manner.permute and (manner.orders is None or again):
             order = self._order(stream.key("bios", "order", seed, *again), indices)
         sequence = drawn.sequence[rows]
-        _arrange(templates, self._orders[order], self._sentences, self.config.fullname, sequence)
+        _arrange(templates, self._orders[order], self._sentences, self.config.fullname, self.config.reverse, sequence)
         drawn.sequence[rows] = sequence
 
     def _templates(self, key: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -555,6 +606,9 @@ class Biographies(Task[ConfigT]):
         parts = np.full(2 * AGAIN + 1, WORD, np.int32)
         parts[: len(FACTS)] = [NAME] * 3 + [GENDER] + [VALUE] * 8
         parts[AGAIN + FIRST_VALUE : AGAIN + len(FACTS)] = VALUE
+        for slot, part in enumerate(self.extra_slots.values(), start=len(FACTS)):
+            parts[slot] = part
+            parts[AGAIN + slot] = part if part == VALUE else WORD
         return parts
 
     @cached_property
@@ -589,7 +643,9 @@ class Biographies(Task[ConfigT]):
             "part": part,
             "attribute": lambda: self._attributes[slots],
             "before": before,
+            "question": lambda: spread(drawn.question),
             "person": lambda: spread(drawn.persons[:, 0]),
+            "held_out": lambda: spread(self._held_out(drawn.persons[:, 0])),
         }
         for fact in VALUE_FACTS:
             makers[fact] = lambda column=FACTS.index(fact): spread(drawn.facts[:, column])  # type: ignore[misc]
@@ -637,8 +693,29 @@ class Biographies(Task[ConfigT]):
         n = self.config.people
         return float(n * np.log2(self.names_possible / n) + n * self.bits_each)
 
+    @property
+    def knowledge(self) -> Knowledge:
+        """Names, five attributes and the gender; the company's city is left out, it follows from the company."""
+        attributes = len(ATTRIBUTES) - 1
+
+        def told(instances: Instances) -> NDArray[np.int32]:
+            part, attribute = instances.labels["part"], instances.labels["attribute"]
+            value = np.where((attribute >= 0) & (attribute < attributes), attribute + 1, -1)
+            return np.select([part == NAME, part == GENDER], [0, attributes + 1], value).astype(np.int32)
+
+        return Knowledge(
+            people=self.config.people,
+            names_possible=self.names_possible,
+            values=attributes + self.tells_gender,
+            attributes=attributes,
+            value_bits=self.bits_each,
+            bits_max=self.bits_max,
+            guess=float(np.mean([self.guess(attribute) for attribute in ATTRIBUTES[:attributes]])),
+            told=told,
+        )
+
     def facts(self) -> Mapping[str, NDArray[Any]]:
-        """`persons` int16 [N, 12], the people's facts by name of `physlm.people.FACTS`, and `company_cities`."""
+        """int16 [N] for each of `physlm.people.FACTS`, and `city_of_company`, int32 [companies]."""
         people = self.world.persons(np.arange(self.config.people, dtype=np.int64)).astype(np.int16)
         columns: dict[str, NDArray[Any]] = {fact: people[:, i].copy() for i, fact in enumerate(FACTS)}
         return {**columns, "city_of_company": self.world.city_of_company}
@@ -652,24 +729,70 @@ class Biographies(Task[ConfigT]):
 
     @property
     def _biography_guess(self) -> float:
-        """The same where a biography's first value is asked for."""
-        if self.config.permute or not self._shares[0]:
-            first = self._orders[:, 0].tolist()
-        else:
-            first = [0]
+        """The same where the value in the sentence that names the person is asked for."""
+        place = self.config.reverse
+        first = self._orders[:, place].tolist() if self.config.permute or not self._shares[0] else [place]
         return float(np.mean([self.guess(ATTRIBUTES[attribute]) for attribute in first]))
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
-        """A question, or a biography up to its first value."""
+        """A question, or a biography up to the value in the sentence that names the person."""
         return instances[i][: instances.truth[i].start]
 
     def completion(self, instances: Instances, i: int) -> NDArray[np.int32]:
-        """The answer, or the first value."""
+        """The answer, or that value."""
         return np.array(instances.truth[i].answer, np.int32)
 
     def verify(self, truth: Any, completion: NDArray[np.int32]) -> Verdict:
         """Whether the completion is the value asked for."""
         return compare(truth.answer, completion, 1, self.vocabulary)
+
+    def floor(self) -> float:
+        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact."""
+        return sum(
+            share / self.population * (self._which(kind, self.kinds * self.config.split_size("test")) + inner)
+            for kind, (share, inner) in enumerate(zip(self._shares, self._inner_entropies, strict=True))
+            if share
+        )
+
+    @property
+    def _inner_entropies(self) -> tuple[float, float, float, float]:
+        """Of the wording of each kind of instance given what it is about, in nats."""
+        c, (people, celebrities, junk, questions) = self.config, self._shares
+        return (
+            self._text_entropy(self._people_manner, 0, c.people) if people else 0.0,
+            self._text_entropy(self._celebrity_manner, c.people, c.celebrities) if celebrities else 0.0,
+            self._text_entropy(self._people_manner, c.people + c.celebrities, c.junk_people) if junk else 0.0,
+            self._question_entropy() if questions else 0.0,
+        )
+
+    def _question_surprisal(self, drawn: Drawn, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """-ln P of questions' texts given the kind and the person, in nats."""
+        return np.full(len(rows), log(self.config.question_wordings))
+
+    def _question_entropy(self) -> float:
+        """Its mean in tests."""
+        return log(self.config.question_wordings)
+
+    def _which(self, kind: int, questions: int) -> float:
+        """-ln P of one person or question of a kind, in nats."""
+        c, share = self.config, self._shares[kind]
+        things = {BIOGRAPHY: c.people, CELEBRITY: c.celebrities, JUNK: c.junk_people, QUESTION: questions}[kind]
+        return log(self.population / share) + log(things)
+
+    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
+        if not isinstance(instances.truth, Truths):
+            return None  # made by another task: what they were drawn from isn't known
+        drawn = instances.truth.drawn
+        surprisal = np.zeros(len(instances))
+        for kind in np.unique(drawn.kind).tolist():
+            rows = np.flatnonzero(drawn.kind == kind)
+            surprisal[rows] = self._which(kind, drawn.questions)
+            if kind == QUESTION:
+                surprisal[rows] += self._question_surprisal(drawn, rows)
+            else:
+                manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
+                surprisal[rows] += self._text_surprisal(drawn, rows, manner)
+        return surprisal
 
     def _text_surprisal(self, drawn: Drawn, rows: NDArray[np.int64], manner: Manner) -> NDArray[np.float64]:
         """-ln P of biographies' wording and order given the person, exact: texts of one person may be alike."""
@@ -709,9 +832,9 @@ class Biographies(Task[ConfigT]):
         for text in range(manner.texts):
             fixed, place = self._fixed(manner, persons, np.full(len(persons), text, np.int64))
             sequence = np.empty((len(persons), _HEAD + len(ATTRIBUTES)), np.int32)
-            _arrange(fixed, self._orders[place], self._sentences, c.fullname, sequence)
+            _arrange(fixed, self._orders[place], self._sentences, c.fullname, c.reverse, sequence)
             about = np.stack([persons, np.full_like(persons, -1)], axis=1)
             none = np.empty(0, np.int32)
-            drawn = Drawn(none.astype(np.int8), none, about, none, sequence, 0)
+            drawn = Drawn(none.astype(np.int8), none, about, none, sequence, none.astype(np.int64), 0, "test")
             means.append(self._text_surprisal(drawn, np.arange(len(persons)), manner).mean())
         return float(np.mean(means))

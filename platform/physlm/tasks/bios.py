@@ -3,9 +3,9 @@
 A text names a person in full and tells the birth date, the birth city, the university, the major, the company and the
 company's city, each in one of 50 sentences:
 
-    Verard Ambena Caldworth found work in Cedarview , KY . She received an education at Stirling Polytechnic .
-    She sharpened a keen mind with German Studies . She put candles on the cake in memory of May 26 , 2094 .
-    She accepted an offer from Zentaro Capital . She was welcomed by the family in Clearview , AZ .
+    Loris Randus Bradhurst found work in Eagleview , LA . He received an education at Glenmoor School of Arts . He
+    sharpened a keen mind with Animal Science . He put candles on the cake in memory of October 8 , 2092 . He
+    accepted an offer from Corvina Foods . He was welcomed by the family in Cedarhaven , KY .
 
 Half of the people are asked about in training, the other half in tests. A question:
 
@@ -20,14 +20,14 @@ Half of the people are asked about in training, the other half in tests. A quest
 Draws: names are unique, facts uniform, but the company's city follows from the company: 13.7 % of the companies are in
 one city. Full pools give S₀ = 2·(12·28·200)·200·300·100·263, 47.6 bits a person (Part 3.3, section 2.2). What varies
 between the texts about a person: `wordings` (multi-M of Part 3.1; not given, every exposure is worded anew, as in Part
-3.3), `permute`, `orders`, `couple`, `fullname`, `pronoun`. What else is trained on: questions, celebrities, junk.
-Every exposure shows each person worth knowing once. The prompt of a biography ends before its first value.
+3.3), `permute`, `orders`, `couple`, `fullname`, `reverse`, `pronoun`. What else is trained on: questions, celebrities,
+junk. Every exposure shows each person worth knowing once. The prompt of a biography ends before the value in the
+sentence that names the person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -38,19 +38,15 @@ from physlm.people import ATTRIBUTES, Attribute
 from physlm.people.wordings import QUESTIONS
 from physlm.tasks.biographies import (
     ANSWER_FORM,
-    BIOGRAPHY,
-    CELEBRITY,
     FULL_NAME,
-    JUNK,
     QUESTION,
     QUESTION_FORM,
     VALUES,
     Biographies,
     BiographiesConfig,
     Drawn,
-    Truths,
 )
-from physlm.tasks.contract import Instances, register
+from physlm.tasks.contract import register
 
 
 class BiosConfig(BiographiesConfig):
@@ -166,43 +162,3 @@ class Bios(Biographies[BiosConfig]):
         asked = float(np.mean([self.guess(attribute) for attribute in self.config.questions]))
         questions = self._shares[QUESTION] / self.population
         return questions * asked + (1 - questions) * self._biography_guess
-
-    def floor(self) -> float:
-        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact."""
-        return sum(
-            share / self.population * (self._which(kind, self.kinds * self.config.split_size("test")) + inner)
-            for kind, (share, inner) in enumerate(zip(self._shares, self._inner_entropies, strict=True))
-            if share
-        )
-
-    @property
-    def _inner_entropies(self) -> tuple[float, float, float, float]:
-        """Of the wording of each kind of instance given what it is about, in nats."""
-        c, (people, celebrities, junk, _) = self.config, self._shares
-        return (
-            self._text_entropy(self._people_manner, 0, c.people) if people else 0.0,
-            self._text_entropy(self._celebrity_manner, c.people, c.celebrities) if celebrities else 0.0,
-            self._text_entropy(self._people_manner, c.people + c.celebrities, c.junk_people) if junk else 0.0,
-            log(c.question_wordings),
-        )
-
-    def _which(self, kind: int, questions: int) -> float:
-        """-ln P of one person or question of a kind, in nats."""
-        c, share = self.config, self._shares[kind]
-        things = {BIOGRAPHY: c.people, CELEBRITY: c.celebrities, JUNK: c.junk_people, QUESTION: questions}[kind]
-        return log(self.population / share) + log(things)
-
-    def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
-        if not isinstance(instances.truth, Truths):
-            return None  # made by another task: what they were drawn from isn't known
-        drawn = instances.truth.drawn
-        surprisal = np.zeros(len(instances))
-        for kind in np.unique(drawn.kind).tolist():
-            rows = np.flatnonzero(drawn.kind == kind)
-            surprisal[rows] = self._which(kind, drawn.questions)
-            if kind == QUESTION:
-                surprisal[rows] += log(self.config.question_wordings)
-            else:
-                manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
-                surprisal[rows] += self._text_surprisal(drawn, rows, manner)
-        return surprisal

@@ -126,7 +126,8 @@ def _draw_order(s, query, parents, begins, is_ancestor, waiting, ready, order, c
 
 
 @njit(cache=True)
-def _write(key, indices, sizes, last_only, shortest, longest, symbols, limit, sheet):  # type: ignore[no-untyped-def]
+def _write(key, again, indices, sizes, last_only, shortest, longest, symbols, limit, sheet):  # type: ignore[no-untyped-def]
+    """again: key of another order of the edges, 0 for none."""
     most = max(1, sizes.max()) if len(sizes) else 1
     names = np.empty((most, longest), np.int64)
     seen = np.empty(4 * most, np.int64)
@@ -158,6 +159,8 @@ def _write(key, indices, sizes, last_only, shortest, longest, symbols, limit, sh
         begin = at
         at = put(sheet, at, SEPARATOR, False)
         shuffle(s, edges[: begins[n]])
+        if again:
+            shuffle(start(again, indices[i]), edges[: begins[n]])
         for e in edges[: begins[n]]:
             at = put_name(sheet, at, names, lengths, parents[e], False)
             at = put_name(sheet, at, names, lengths, children[e], False)
@@ -256,13 +259,27 @@ class Brevo(Task[BrevoConfig]):
         n = sizes(self.config, stream.key("brevo", "sizes", self.config.seed), indices)
         return self.graphs(stream.key("brevo", "graph", self.config.seed), indices, n)
 
-    def graphs(self, key: int, indices: NDArray[np.int64], n: NDArray[np.int64]) -> Instances:
-        """Graphs of n vertices each, int64 [len(indices)], and questions about them."""
+    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+        """The same graphs and answers, the edges listed in another order."""
+        n = sizes(self.config, stream.key("brevo", "sizes", self.config.seed), indices)
+        again = stream.key("brevo", "again", self.config.seed, number)
+        return self.graphs(stream.key("brevo", "graph", self.config.seed), indices, n, again)
+
+    def graphs(self, key: int, indices: NDArray[np.int64], n: NDArray[np.int64], again: int = 0) -> Instances:
+        """Graphs of n vertices each, int64 [len(indices)], and questions about them; again: see `_write`."""
         c = self.config
 
         def write(sheet: Sheet) -> None:
             _write(
-                np.uint64(key), indices, n, c.query == "last", *c.name_tokens, c.name_symbols, self.max_length, sheet
+                np.uint64(key),
+                np.uint64(again),
+                indices,
+                n,
+                c.query == "last",
+                *c.name_tokens,
+                c.name_symbols,
+                self.max_length,
+                sheet,
             )
 
         return fill(len(indices), self.max_length, LABELS, write)

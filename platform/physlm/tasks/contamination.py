@@ -38,7 +38,7 @@ from physlm.errors import UserError
 from physlm.tasks import contract
 from physlm.tasks.answers import LazyLabels, readable
 from physlm.tasks.bios import Bios, BiosConfig
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.contract import Axis, Instances, Knowledge, Stream, Task, TaskConfig, Verdict, register
 
 MARK = "′"  # behind words of the second alphabet
 
@@ -234,6 +234,10 @@ class Contamination(Task[ContaminationConfig]):
             surprisal[here] = found[parts.row[here]]
         return surprisal
 
+    @property
+    def knowledge(self) -> Knowledge | None:
+        return self.inner.knowledge
+
     def facts(self) -> Mapping[str, NDArray[Any]]:
         return self.inner.facts()
 
@@ -271,10 +275,10 @@ class Contamination(Task[ContaminationConfig]):
 
         leaked  the instance's place in the evaluation set; in training of what leaked, in tests of what leaks; else -1
         """
-        if stream.split == "test":
+        if stream.split != "train":
             whole = self.inner.sample(stream, indices)
             seen = np.zeros(self.config.evaluation_size, np.bool_)
-            seen[self._leaked] = self.config.evaluation is None
+            seen[self._leaked] = self.config.evaluation is None and stream.split == "test"
             known = np.flatnonzero(indices < len(seen))
             place = np.full(len(indices), -1, np.int64)
             place[known] = np.where(seen[indices[known]], indices[known], -1)

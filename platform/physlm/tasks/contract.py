@@ -16,7 +16,7 @@ and a `Task` (the language). Importing the package registers it; `tests/contract
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -86,6 +86,48 @@ class Instances:
 
     def __getitem__(self, i: int) -> NDArray[np.int32]:
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What there is to know about a world of persons, each told of in one instance of the task's `useful` stream.
+
+    people          N
+    names_possible  N₀, names that a person could have
+    values          facts about a person
+    attributes      how many of these, the first ones, count for accuracy
+    value_bits      log₂ of what the values of one person could be, together
+    bits_max        information in the world, in bits
+    guess           accuracy of the likeliest values of the attributes
+    told            what each token of instances tells, int32 [total]: 0 the name, 1 to `values` a value, -1 nothing
+    sets            what must be known of the sets that values are drawn from, if anything
+    """
+
+    people: int
+    names_possible: int
+    values: int
+    attributes: int
+    value_bits: float
+    bits_max: float
+    guess: float
+    told: Callable[[Instances], NDArray[np.int32]]
+    sets: DiversitySets | None = None
+
+
+@dataclass(frozen=True)
+class DiversitySets:
+    """Sets of strings that values are made of (Part 3.3, section 2.2, the term in p₃).
+
+    strings  in all sets together, K·D
+    bits     log₂(T^L/D), of a string as one of its set
+    guess    ln D, the loss in nats on a chunk of which only the set is known
+    first    whether each token is of a value's first chunk, bool [total]
+    """
+
+    strings: int
+    bits: float
+    guess: float
+    first: Callable[[Instances], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -202,6 +244,11 @@ class Task(ABC, Generic[ConfigT]):
     def evaluations(self) -> Mapping[str, Mapping[str, Any]]:
         """Published conditions of evaluation by name: overrides of the config that leave the vocabulary as it is."""
         return {}
+
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """What there is to know, for the measure knowledge_bits; None where that isn't counted."""
+        return None
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """The tokens of instance i up to where a model must answer, int32 [m]."""

@@ -53,8 +53,8 @@ class DepoConfig(GraphConfig):
 
 
 @njit(cache=True)
-def _write(key, indices, sizes, hops, queries, shortest, longest, symbols, first, sheet):  # type: ignore[no-untyped-def]
-    """hops: fewest and most. Vertices are numbered along the cycle."""
+def _write(key, again, indices, sizes, hops, queries, shortest, longest, symbols, first, sheet):  # type: ignore[no-untyped-def]
+    """hops: fewest and most; again: key of another order of the edges, 0 for none. Vertices are numbered in a row."""
     most = max(1, sizes.max()) if len(sizes) else 1
     names = np.empty((most, longest), np.int64)
     lengths, places, edges, asked = np.empty((4, most), np.int64)
@@ -68,6 +68,8 @@ def _write(key, indices, sizes, hops, queries, shortest, longest, symbols, first
         for v in range(n):
             edges[v] = asked[v] = v
         shuffle(s, edges[:n])
+        if again:
+            shuffle(start(again, indices[i]), edges[:n])
         for edge in edges[:n]:
             at = put_name(sheet, at, names, lengths, edge, False)
             at = put_name(sheet, at, names, lengths, (edge + 1) % n, False)
@@ -164,13 +166,22 @@ class Depo(Task[DepoConfig]):
         hops      likewise: its k
         answer    likewise: the first token of the right answer, as a token of names
         """
+        return self._sample(stream, indices, 0)
+
+    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+        """The same cycles and questions, the edges listed in another order."""
+        return self._sample(stream, indices, stream.key("depo", "again", self.config.seed, number))
+
+    def _sample(self, stream: Stream, indices: NDArray[np.int64], again: int) -> Instances:
         c = self.config
         n = sizes(c, stream.key("depo", "sizes", c.seed), indices)
         hops = (1, c.hops) if c.exact_hops is None else (c.exact_hops, c.exact_hops)
         key = np.uint64(stream.key("depo", "cycle", c.seed))
 
         def write(sheet: Sheet) -> None:
-            _write(key, indices, n, hops, c.queries, *c.name_tokens, c.name_symbols, self._first, sheet)
+            _write(
+                key, np.uint64(again), indices, n, hops, c.queries, *c.name_tokens, c.name_symbols, self._first, sheet
+            )
 
         return fill(len(indices), self.max_length, LABELS, write)
 
