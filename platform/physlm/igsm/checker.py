@@ -10,8 +10,8 @@ It is right if every sentence is: its letters are new, its operands are letters 
 stand for the operands, the arithmetic holds modulo m, and what is computed is *formally equal* to what the problem says
 the parameter is: the same polynomial in the parameters that the problem names, over the integers modulo m. So the order
 of the sentences, of the operands and of the operations is free; another parameter of the same value, or the right value
-by a wrong way, is not enough. The last sentence must define what is asked, and the answer be its value. Sentences that
-the answer doesn't need are counted, not refused; so are retries.
+by a wrong way, is not enough. Nothing is defined twice. The last sentence must define what is asked, and the answer be
+its value. Sentences that the answer doesn't need are counted, not refused; so are retries.
 """
 
 from __future__ import annotations
@@ -320,14 +320,16 @@ class _Checker:
         self.current = None
         self.reader.expect(word.DEFINE)
         parameter = self.reader.parameter()
-        if parameter not in self.problem.formulas:
-            raise _Malformed(f"the problem has no {self.problem.name(parameter)}")
-        self.current = parameter
+        self.current = parameter if parameter in self.problem.formulas else None
         self.reader.expect(word.AS)
-        if self.reader.take(word.BACK):
+        if self.reader.take(word.BACK):  # whatever it was
             self.reader.expect(word.STOP)
             self.counts["retries"] += 1
             return
+        if self.current is None:
+            raise _Malformed(f"the problem has no {self.problem.name(parameter)}")
+        if parameter in self.defined:
+            raise _Malformed("computed before")
         own = self.fresh_letter()
         operations, done = 0, False
         while not done:
@@ -399,7 +401,7 @@ class _Checker:
             raise _Malformed("not computed as the problem says")
         self.counts["sentences"] += 1
         self.counts["operations"] += operations
-        if parameter not in problem.necessary or parameter in self.defined:
+        if parameter not in problem.necessary:
             self.counts["unnecessary_parameters"] += 1
             self.counts["unnecessary_operations"] += operations
         self.defined.append(parameter)
@@ -441,5 +443,8 @@ def _wrong(problem: Problem, checker: _Checker, number: int) -> dict[str, float]
         return {}
     wrong: dict[str, float] = {"first_wrong": number}
     if checker.current is not None:
-        wrong["first_wrong_can_next"] = float(problem.needs(checker.current) <= set(checker.defined))
+        defined = set(checker.defined)
+        wrong["first_wrong_can_next"] = float(
+            checker.current not in defined and problem.needs(checker.current) <= defined
+        )
     return wrong

@@ -403,7 +403,8 @@ def order_sentences(s, level, draft):  # type: ignore[no-untyped-def]
     if level < 5:
         topological(s, (1 << parameters) - 1, draft, order)
     else:
-        order[:] = draft.sequence
+        for i in range(parameters):
+            order[i] = draft.sequence[i]
     rank = np.empty(MAX_PARAMETERS, np.int64)
     count = 0
     for i in range(parameters):

@@ -44,6 +44,7 @@ from physlm.igsm.structure import (
     SENTENCES_END,
     STEPS,
     TIMES,
+    fill,
     is_product,
     light,
     pick,
@@ -59,7 +60,7 @@ MARK, PROBLEM, QUESTION, SOLUTION, RETRY, ANSWER = range(6)
 CANNOT_NEXT, LATER_STEP, ANY_PARAMETER = range(3)
 
 LONGEST_SENTENCE = 128  # more than any sentence has
-MAX_ATTEMPTS = 20_000
+MAX_ATTEMPTS = 5_000
 
 
 @njit(cache=True)
@@ -99,8 +100,9 @@ def _in_split(knobs, draft):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _write(s, knobs, words, draft, page):  # type: ignore[no-untyped-def]
-    page[LOSS] = 1
-    page[PART : VALUE + 1] = -1
+    fill(page[LOSS], 0, page.shape[1], 1)
+    for row in range(PART, VALUE + 1):
+        fill(page[row], 0, page.shape[1], -1)
     nece = draft.closure[draft.number[QUERY]]
     at = _put(page, 0, word.SEPARATOR)
     page[PART, 0] = MARK
@@ -113,7 +115,7 @@ def _write(s, knobs, words, draft, page):  # type: ignore[no-untyped-def]
         page[NECE, at - 1] = (nece >> p) & 1
         if at > knobs.max_tokens:
             return 0
-    page[PART, begin:at] = PROBLEM
+    fill(page[PART], begin, at, PROBLEM)
     draft.number[SENTENCES_END] = at - 1
     if not knobs.question_first:
         at = _write_question(words, draft, page, at)
@@ -187,7 +189,7 @@ def _write_question(words, draft, page, at):  # type: ignore[no-untyped-def]
     at = _put_name(words, draft, page, at, draft.owner[query])
     at = _put(page, at, word.HAVE)
     at = _put(page, at, word.QUESTION)
-    page[PART, begin:at] = QUESTION
+    fill(page[PART], begin, at, QUESTION)
     draft.number[QUESTION_END] = at - 1
     return at
 
@@ -208,15 +210,15 @@ def _write_solution(s, knobs, words, draft, page, at):  # type: ignore[no-untype
             at = _write_retry(knobs, words, draft, page, at, wrong)
             if at > knobs.max_tokens:
                 return 0
-        page[PART, begin:at] = RETRY
+        fill(page[PART], begin, at, RETRY)
         p, begin = draft.solution[step], at
         at, used = _write_step(knobs, words, draft, page, at, p, letters, letter_of, used)
         if at > knobs.max_tokens:
             return 0
-        page[PART, begin:at] = SOLUTION
+        fill(page[PART], begin, at, SOLUTION)
         draft.ends[step] = at - 1
         known |= 1 << p
-    page[PART, at : at + 2] = ANSWER
+    fill(page[PART], at, at + 2, ANSWER)
     at = _put(page, at, word.ANSWER)
     at = _put(page, at, words.number + draft.value[draft.number[QUERY]])
     return at if at <= knobs.max_tokens else 0
@@ -250,7 +252,7 @@ def _write_retry(knobs, words, draft, page, at, wrong):  # type: ignore[no-untyp
     begin = at
     at = put_parameter(words, draft, page, at, wrong)
     if knobs.mask_retry:
-        page[LOSS, begin:at] = 0
+        fill(page[LOSS], begin, at, 0)
     at = _put(page, at, word.AS)
     at = _put(page, at, word.BACK)
     return _put(page, at, word.STOP)

@@ -92,6 +92,13 @@ def blank() -> np.void:
 
 
 @njit(cache=True)
+def fill(row, begin, end, value):  # type: ignore[no-untyped-def]
+    """row[begin:end] = value; numba would compile seconds of error messages for the slice."""
+    for i in range(begin, end):
+        row[i] = value
+
+
+@njit(cache=True)
 def size(mask):  # type: ignore[no-untyped-def]
     """Members of a set."""
     count = 0
@@ -164,8 +171,8 @@ def draw_structure(s, shape, draft):  # type: ignore[no-untyped-def]
 def _draw_widths(s, draft, depth, narrow, wide, growth, edges):  # type: ignore[no-untyped-def]
     """Start narrow; add things to random layers while the edges need the room, then with probability `growth`."""
     width = draft.width
-    width[:] = 0
-    width[:depth] = narrow
+    fill(width, 0, MAX_DEPTH, 0)
+    fill(width, 0, depth, narrow)
     while True:
         most, least, full = 0, 0, 0
         for layer in range(depth):
@@ -188,7 +195,7 @@ def _draw_widths(s, draft, depth, narrow, wide, growth, edges):  # type: ignore[
 @njit(cache=True)
 def _draw_edges(s, draft, depth, edges):  # type: ignore[no-untyped-def]
     """A random container for each thing below the first layer; the other edges uniform among those left."""
-    draft.holds[:] = 0
+    fill(draft.holds, 0, THINGS, 0)
     for layer in range(1, depth):
         for place in range(draft.width[layer]):
             upper = MAX_WIDTH * (layer - 1) + below(s, draft.width[layer - 1])
@@ -211,10 +218,11 @@ def _draw_edges(s, draft, depth, edges):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _number_parameters(draft, depth):  # type: ignore[no-untyped-def]
-    draft.edge[:] = -1
-    draft.abstract[:] = -1
-    draft.parts[:] = 0
-    draft.needs[:] = 0
+    for thing in range(THINGS):
+        fill(draft.edge[thing], 0, THINGS, -1)
+        fill(draft.abstract[thing], 0, MAX_DEPTH, -1)
+    fill(draft.parts, 0, MAX_PARAMETERS, 0)
+    fill(draft.needs, 0, MAX_PARAMETERS, 0)
     p = 0
     for upper in range(THINGS):
         for lower in range(THINGS):

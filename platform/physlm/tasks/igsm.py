@@ -40,13 +40,13 @@ and write down every step. A sample of the preset `tiny` with retries ("The numb
 Draws: op, the number of operations of the solution, is the smaller of two uniform integers of 1 to max_op (the
 released generator's 'light'), or exact. Given op everything else is drawn as `physlm.igsm.structure` and `.dependency`
 say, again and again, op unchanged, until (a) the solution has exactly op operations, (b) its template lies in the
-split, (c) the instance has at most max_tokens tokens. That is the released generator's distribution, but for names,
-wording and (c); it draws more: problems meant to be smaller than op, which can't come to op operations.
+split, (c) the instance has at most max_tokens tokens. Names, wording and (c) aside, that is the distribution of the
+released generator, which draws and rejects many more: all problems that are meant to be smaller than op.
 
 Split: the template is the solution without names, numbers and choice of letters, hashed to 23 bins; the first
 `train_bins` are for training, the others for tests, so no test problem has the template of a training problem.
 Templates of 1 or 2 operations are so few that all are for training: a test stream's op is at least 3. The paper has 17
-bins for training, the released code 16.
+bins for training, the released code 16; its hash is another, so the bins aren't the same templates.
 
 Retries (Part 2.2): before each sentence of a solution, with probability retry_rate and then again, a wrong parameter
 is named and taken back: "Define Ruby's ... as BACK."
