@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from physlm.errors import LawDataError
+from physlm.laws import baseline
 from physlm.laws.contract import Interval, Law, registry
 from physlm.laws.intervals import Linear, bootstrap, interval, reach
 from physlm.laws.noise import Censored, Noise
@@ -27,9 +28,11 @@ from physlm.laws.verdict import judge
 _DRAWS_KEPT = 200  # of the bootstrap, for bands around curves
 _ENOUGH = 12  # observations beyond the parameters that tell noise from misfit well enough without seeds
 _FOLDS = 12  # sizes left out one by one; more are put together
+_ITERATIONS = 500  # robust losses converge slowly
 _ROUNDS = 100  # of fitting the noise's own parameters
 
 
+@np.errstate(all="ignore")  # the search turns back from what isn't finite
 def fit(
     law: str | type[Law],
     table: pl.DataFrame,
@@ -70,7 +73,7 @@ def fit(
     estimates = tuple(_estimates(fitted, draws, level))
     derived = tuple(_derived(fitted, draws, level))
     held_out = tuple(_test(fitted, draws, runs, level))
-    comparisons = tuple(_compare(fitted, form, *(rival(runs.levels) for rival in form.rivals)))
+    comparisons = tuple(_compare(fitted, form, *(rival(runs.levels) for rival in form.rivals), baseline.constant(form)))
     headline = derived[-1] if derived else estimates[0]
     verdict, reason = judge(held_out, comparisons, headline, fitted.solution.converged[0], level, scatter.share)
     return Fit(
@@ -124,7 +127,7 @@ class Fitted:
     def __init__(self, problem: Problem, cluster: NDArray[np.int64], start: Array | None = None) -> None:
         form = problem.form
         starts = form.coordinates(form.starts(problem.data)) if start is None else start
-        found = solve(problem, starts)
+        found = solve(problem, starts, iterations=_ITERATIONS)
         for _ in range(_ROUNDS):
             best = int(np.argmin(found.cost))
             at = found.coordinates[best : best + 1]
@@ -136,7 +139,7 @@ class Fitted:
             problem = replace(problem, noise=noise)
             if settled:
                 break
-            found = solve(problem, at)
+            found = solve(problem, at, iterations=_ITERATIONS)
         if not np.isfinite(self.solution.cost[0]):
             raise LawDataError(f"the law {form.name} gives no finite prediction for these values; check their units")
         self.problem = problem

@@ -37,6 +37,7 @@ class Noise(ABC):
     detail   what must be known of each observation beside the response, such as the number of items it is a share of
     robust   whether outliers are expected, so that resampling whole runs is safer than their residuals
     share    whether the response is a share, so that errors are differences rather than ratios
+    ties     whether runs may agree in their response by chance
     """
 
     kind: ClassVar[str]
@@ -44,6 +45,7 @@ class Noise(ABC):
     detail: ClassVar[Variable | None] = None
     robust: ClassVar[bool] = False
     share: ClassVar[bool] = False
+    ties: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, location: Array, outcome: Array, detail: Array) -> Loss:
@@ -145,6 +147,7 @@ class Binomial(Noise):
     kind = "binomial"
     scale: ClassVar[Scale] = "logit"
     share = True
+    ties = True
     detail = Variable("n", "items scored", "items", column="n")
 
     def loss(self, location: Array, outcome: Array, detail: Array) -> Loss:
@@ -175,6 +178,7 @@ class Censored(Noise):
 
     kind = "censored"
     scale: ClassVar[Scale] = "log"
+    ties = True
     detail = Variable("censored", "1 where the time is only known to be longer", "1", column="censored")
     spread: float = 0.3
 

@@ -192,12 +192,16 @@ class Fit:
 
 
 def _interval(value: Mapping[str, Any]) -> Interval:
+    return Interval(*_ends(value), value["level"])
+
+
+def _ends(value: Mapping[str, Any]) -> tuple[float, float]:
     low, high = value["low"], value["high"]
-    return Interval(-math.inf if low is None else low, math.inf if high is None else high, value["level"])
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def _estimate(value: Mapping[str, Any]) -> Estimate:
-    anchors = tuple(Anchor(**a) for a in value["anchors"])
+    anchors = tuple(Anchor(*_ends(a), a["source"]) for a in value["anchors"])
     return Estimate(**{**value, "interval": _interval(value["interval"]), "anchors": anchors})
 
 
