@@ -58,7 +58,8 @@ EXPONENTS = (np.geomspace(0.02, 2.5, 67), np.geomspace(0.02, 2.5, 68))
 
 def powers(exponents: Array, *inputs: Array) -> Array:
     """x_i^(−p_i) for exponents [..., m] and as many inputs [n]: [..., m, n]."""
-    return np.asarray(np.exp(-exponents[..., None] * np.log(np.stack(inputs))))
+    found: Array = exponents[..., None] * -np.log(np.stack(inputs))
+    return np.exp(found, out=found)
 
 
 class _Losses(Law):
@@ -149,13 +150,22 @@ class Chinchilla(_Losses, SeparableLaw):
         found[..., 1, 2, :] = -np.log(data["D"]) * basis[..., 2, :]
         return found
 
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        terms = powers(parameters[..., 3:], data["N"], data["D"])
+        terms *= parameters[..., 1:3, None]
+        found: Array = terms[..., 0, :]
+        found += terms[..., 1, :]
+        found += parameters[..., :1]
+        return found
+
     def slope(self, coordinates: Array, location: Array, data: Mapping[str, Array]) -> Array:
         values = self.values(coordinates)
         found = np.empty((*coordinates.shape, location.shape[-1]))
         found[:, :1] = values[:, :1, None]
-        found[:, 1:3] = values[:, 1:3, None] * self.basis(values[:, 3:], data)[:, 1:]
-        found *= np.exp(-location)[:, None]
-        found[:, 3:] = -found[:, 1:3] * np.log(np.stack([data["N"], data["D"]]))
+        found[:, 1:3] = powers(values[:, 3:], data["N"], data["D"])
+        found[:, 1:3] *= values[:, 1:3, None]
+        found[:, :3] *= np.exp(-location)[:, None]
+        np.multiply(found[:, 1:3], -np.log(np.stack([data["N"], data["D"]])), out=found[:, 3:])
         return found
 
     def optimum(self, parameters: Array, compute: Array) -> tuple[Array, Array]:

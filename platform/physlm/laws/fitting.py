@@ -20,6 +20,7 @@ from physlm.laws.contract import Interval, Law, registry
 from physlm.laws.intervals import Linear, bootstrap, interval, reach
 from physlm.laws.noise import Censored, Noise
 from physlm.laws.observed import Observed, check_design, observed
+from physlm.laws.profile import crossing, profiles
 from physlm.laws.result import Comparison, Estimate, Fit, HeldOut
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.scoring import Problem, Solution, solve
@@ -44,12 +45,14 @@ def fit(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    compare: bool = True,
 ) -> Fit:
     """Fit a law to a catalogue's table, or to any table with `columns` mapped to the law's variables.
 
     hold_out  rows to test the law on, by an expression or the name of a boolean column
     cluster   columns whose values tell observations that may err together; runs unless given
     noise     the scatter to assume, the law's own unless given
+    compare   whether to fit its rivals too
 
     Raises LawDataError, with one sentence, for a table that can't identify the law.
     """
@@ -73,7 +76,8 @@ def fit(
     estimates = tuple(_estimates(fitted, draws, level))
     derived = tuple(_derived(fitted, draws, level))
     held_out = tuple(_test(fitted, draws, runs, level))
-    comparisons = tuple(_compare(fitted, form, *(rival(runs.levels) for rival in form.rivals), baseline.constant(form)))
+    rivals = [*(rival(runs.levels) for rival in form.rivals), baseline.constant(form)] if compare else []
+    comparisons = tuple(_compare(fitted, form, *rivals))
     headline = derived[-1] if derived else estimates[0]
     verdict, reason = judge(held_out, comparisons, headline, fitted.solution.converged[0], level, scatter.share)
     return Fit(
@@ -163,6 +167,7 @@ def _estimates(fitted: Fitted, draws: Array, level: float) -> Iterator[Estimate]
     freedom = fitted.linear.freedom(lambda coordinates: coordinates)
     values, drawn = form.values(fitted.coordinates), form.values(draws)
     low, high = form.bounds()
+    curves = profiles(fitted.linear, fitted.dispersion)
     for i, p in enumerate(form.parameters):
         found = interval(p.scale, values[i], drawn[:, i], level, freedom[i])
         inside = p.low < found.low and found.high < p.high
@@ -175,6 +180,7 @@ def _estimates(fitted: Fitted, draws: Array, level: float) -> Iterator[Estimate]
             at_bound=bool(np.isclose(fitted.coordinates[i], [low[i], high[i]], atol=1e-9).any()),
             identified=bool(inside and not fitted.linear.unidentified[i]),
             anchors=tuple(p.anchors),
+            profile=crossing(curves[i], fitted.linear, level, p.low, p.high),
         )
 
 

@@ -60,6 +60,10 @@ class Noise(ABC):
         _, slope, curvature = self.loss(location, outcome, detail)
         return float((slope**2 / curvature).sum() / freedom)
 
+    def profiled(self, location: Array, outcome: Array, detail: Array, dispersion: float) -> float:
+        """By what a difference of losses is divided to be half a square of standard deviations."""
+        return dispersion
+
     def lack(self, total: float, detail: Array, dispersion: float) -> float:
         """Minus twice the logarithm of the likelihood, up to a constant; total: the sum of the losses."""
         return len(detail) * float(np.log(max(2 * total / len(detail), _TINY)))
@@ -120,6 +124,14 @@ class Huber(Noise):
 
     def dispersion(self, location: Array, outcome: Array, detail: Array, freedom: int) -> float:
         return float(((location - np.log(outcome)) ** 2).sum() / freedom)
+
+    def profiled(self, location: Array, outcome: Array, detail: Array, dispersion: float) -> float:
+        # The true curvature is the share of residuals within delta; a wider window tells it from a few of them.
+        residual = np.abs(location - np.log(outcome))
+        window = max(self.delta, float(np.quantile(residual, 0.3)))
+        density = float((residual <= window).mean()) / window * self.delta
+        square = np.minimum(residual, self.delta) ** 2
+        return float(square.mean() / max(min(density, 1.0), 1e-9))
 
     def lack(self, total: float, detail: Array, dispersion: float) -> float:
         n = len(detail)
@@ -203,6 +215,9 @@ class Censored(Noise):
 
     def dispersion(self, location: Array, outcome: Array, detail: Array, freedom: int) -> float:
         return self.spread**2
+
+    def profiled(self, location: Array, outcome: Array, detail: Array, dispersion: float) -> float:
+        return 1.0  # losses are in units of the spread already
 
     def lack(self, total: float, detail: Array, dispersion: float) -> float:
         return 2 * total + 2 * float((detail <= 0).sum() * np.log(self.spread))
