@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+import polars as pl
 
 from physlm.errors import LawDataError
-from physlm.laws.contract import Anchor, Law, Parameter, Quantity, register
+from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 
@@ -174,3 +175,9 @@ class Capacity(_Capacity):
             )
             for e in np.unique(data["E"])
         ]
+
+    @classmethod
+    def example(cls) -> Example:
+        rows = [(p, e, 20_112.0) for p in (4620.0, 7696.0, 11540.0, 16152.0) for e in (100.0, 300.0, 1000.0)]
+        truth = {"c_max": 1.9, "E_0": 180.0, "gamma": 1.8, "s": 12.0}
+        return Example(pl.DataFrame(rows, ["P", "E", "B"], orient="row"), truth, pl.col("P") == 16152)

@@ -14,6 +14,7 @@ from itertools import product
 from typing import ClassVar, TypeVar
 
 import numpy as np
+import polars as pl
 
 from physlm.laws.noise import LogNormal, Noise
 from physlm.laws.scales import Array, Scale, from_scale, to_scale
@@ -71,6 +72,22 @@ class Quantity:
     scale: Scale = "log"
 
 
+@dataclass(frozen=True)
+class Example:
+    """A study that identifies a law: what its tests simulate, and what people can start a design from.
+
+    design    a row for each condition: the variables by name, and what the noise asks for
+    truth     the parameters' values by name, as published where they are
+    hold_out  the conditions that the others should predict
+    spread    scatter of one run: of the response's logarithm, or of the response; shares scatter by their items
+    """
+
+    design: pl.DataFrame
+    truth: Mapping[str, float]
+    hold_out: pl.Expr
+    spread: float = 0.02
+
+
 class Law(ABC):
     """A formula for a response, with the noise that observations have about it.
 
@@ -109,6 +126,11 @@ class Law(ABC):
             moved[:, i] += step
             found[:, i] = (self.location(self.values(moved), data) - location) / step[:, None]
         return found
+
+    @classmethod
+    def example(cls) -> Example:
+        """A study that identifies the law; every registered law has one."""
+        raise NotImplementedError(f"the law {cls.name} has no example")
 
     def starts(self, data: Mapping[str, Array]) -> Array:
         """Values to start the search from, [s, k]; data includes the response."""

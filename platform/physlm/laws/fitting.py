@@ -15,10 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from physlm.errors import LawDataError
+from physlm.laws import baseline
 from physlm.laws.contract import Interval, Law, registry
 from physlm.laws.intervals import Linear, bootstrap, interval, reach
 from physlm.laws.noise import Censored, Noise
 from physlm.laws.observed import Observed, check_design, observed
+from physlm.laws.profile import crossing, profiles
 from physlm.laws.result import Comparison, Estimate, Fit, HeldOut
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.scoring import Problem, Solution, solve
@@ -27,9 +29,11 @@ from physlm.laws.verdict import judge
 _DRAWS_KEPT = 200  # of the bootstrap, for bands around curves
 _ENOUGH = 12  # observations beyond the parameters that tell noise from misfit well enough without seeds
 _FOLDS = 12  # sizes left out one by one; more are put together
+_ITERATIONS = 500  # robust losses converge slowly
 _ROUNDS = 100  # of fitting the noise's own parameters
 
 
+@np.errstate(all="ignore")  # the search turns back from what isn't finite
 def fit(
     law: str | type[Law],
     table: pl.DataFrame,
@@ -41,12 +45,14 @@ def fit(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    compare: bool = True,
 ) -> Fit:
     """Fit a law to a catalogue's table, or to any table with `columns` mapped to the law's variables.
 
     hold_out  rows to test the law on, by an expression or the name of a boolean column
     cluster   columns whose values tell observations that may err together; runs unless given
     noise     the scatter to assume, the law's own unless given
+    compare   whether to fit its rivals too
 
     Raises LawDataError, with one sentence, for a table that can't identify the law.
     """
@@ -70,7 +76,8 @@ def fit(
     estimates = tuple(_estimates(fitted, draws, level))
     derived = tuple(_derived(fitted, draws, level))
     held_out = tuple(_test(fitted, draws, runs, level))
-    comparisons = tuple(_compare(fitted, form, *(rival(runs.levels) for rival in form.rivals)))
+    rivals = [*(rival(runs.levels) for rival in form.rivals), baseline.constant(form)] if compare else []
+    comparisons = tuple(_compare(fitted, form, *rivals))
     headline = derived[-1] if derived else estimates[0]
     verdict, reason = judge(held_out, comparisons, headline, fitted.solution.converged[0], level, scatter.share)
     return Fit(
@@ -124,7 +131,7 @@ class Fitted:
     def __init__(self, problem: Problem, cluster: NDArray[np.int64], start: Array | None = None) -> None:
         form = problem.form
         starts = form.coordinates(form.starts(problem.data)) if start is None else start
-        found = solve(problem, starts)
+        found = solve(problem, starts, iterations=_ITERATIONS)
         for _ in range(_ROUNDS):
             best = int(np.argmin(found.cost))
             at = found.coordinates[best : best + 1]
@@ -136,7 +143,7 @@ class Fitted:
             problem = replace(problem, noise=noise)
             if settled:
                 break
-            found = solve(problem, at)
+            found = solve(problem, at, iterations=_ITERATIONS)
         if not np.isfinite(self.solution.cost[0]):
             raise LawDataError(f"the law {form.name} gives no finite prediction for these values; check their units")
         self.problem = problem
@@ -160,6 +167,7 @@ def _estimates(fitted: Fitted, draws: Array, level: float) -> Iterator[Estimate]
     freedom = fitted.linear.freedom(lambda coordinates: coordinates)
     values, drawn = form.values(fitted.coordinates), form.values(draws)
     low, high = form.bounds()
+    curves = profiles(fitted.linear, fitted.dispersion)
     for i, p in enumerate(form.parameters):
         found = interval(p.scale, values[i], drawn[:, i], level, freedom[i])
         inside = p.low < found.low and found.high < p.high
@@ -172,6 +180,7 @@ def _estimates(fitted: Fitted, draws: Array, level: float) -> Iterator[Estimate]
             at_bound=bool(np.isclose(fitted.coordinates[i], [low[i], high[i]], atol=1e-9).any()),
             identified=bool(inside and not fitted.linear.unidentified[i]),
             anchors=tuple(p.anchors),
+            profile=crossing(curves[i], fitted.linear, level, p.low, p.high),
         )
 
 

@@ -37,6 +37,7 @@ class Noise(ABC):
     detail   what must be known of each observation beside the response, such as the number of items it is a share of
     robust   whether outliers are expected, so that resampling whole runs is safer than their residuals
     share    whether the response is a share, so that errors are differences rather than ratios
+    ties     whether runs may agree in their response by chance
     """
 
     kind: ClassVar[str]
@@ -44,6 +45,7 @@ class Noise(ABC):
     detail: ClassVar[Variable | None] = None
     robust: ClassVar[bool] = False
     share: ClassVar[bool] = False
+    ties: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, location: Array, outcome: Array, detail: Array) -> Loss:
@@ -57,6 +59,10 @@ class Noise(ABC):
         """Variance of an observation, in units of what the loss takes for granted; freedom: of the residuals."""
         _, slope, curvature = self.loss(location, outcome, detail)
         return float((slope**2 / curvature).sum() / freedom)
+
+    def profiled(self, location: Array, outcome: Array, detail: Array, dispersion: float) -> float:
+        """By what a difference of losses is divided to be half a square of standard deviations."""
+        return dispersion
 
     def lack(self, total: float, detail: Array, dispersion: float) -> float:
         """Minus twice the logarithm of the likelihood, up to a constant; total: the sum of the losses."""
@@ -119,6 +125,14 @@ class Huber(Noise):
     def dispersion(self, location: Array, outcome: Array, detail: Array, freedom: int) -> float:
         return float(((location - np.log(outcome)) ** 2).sum() / freedom)
 
+    def profiled(self, location: Array, outcome: Array, detail: Array, dispersion: float) -> float:
+        # The true curvature is the share of residuals within delta; a wider window tells it from a few of them.
+        residual = np.abs(location - np.log(outcome))
+        window = max(self.delta, float(np.quantile(residual, 0.3)))
+        density = float((residual <= window).mean()) / window * self.delta
+        square = np.minimum(residual, self.delta) ** 2
+        return float(square.mean() / max(min(density, 1.0), 1e-9))
+
     def lack(self, total: float, detail: Array, dispersion: float) -> float:
         n = len(detail)
         return 2 * n * float(np.log(max(total / (n * self.delta), _TINY)))  # Laplace: almost all are beyond delta
@@ -145,6 +159,7 @@ class Binomial(Noise):
     kind = "binomial"
     scale: ClassVar[Scale] = "logit"
     share = True
+    ties = True
     detail = Variable("n", "items scored", "items", column="n")
 
     def loss(self, location: Array, outcome: Array, detail: Array) -> Loss:
@@ -175,6 +190,7 @@ class Censored(Noise):
 
     kind = "censored"
     scale: ClassVar[Scale] = "log"
+    ties = True
     detail = Variable("censored", "1 where the time is only known to be longer", "1", column="censored")
     spread: float = 0.3
 
@@ -199,6 +215,9 @@ class Censored(Noise):
 
     def dispersion(self, location: Array, outcome: Array, detail: Array, freedom: int) -> float:
         return self.spread**2
+
+    def profiled(self, location: Array, outcome: Array, detail: Array, dispersion: float) -> float:
+        return 1.0  # losses are in units of the spread already
 
     def lack(self, total: float, detail: Array, dispersion: float) -> float:
         return 2 * total + 2 * float((detail <= 0).sum() * np.log(self.spread))

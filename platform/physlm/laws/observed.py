@@ -16,6 +16,7 @@ from physlm.laws.scales import Array, to_scale
 from physlm.laws.variables import Variable
 
 REFERENCES = ("baseline", "dense", "gpt2", "none", "false", "0", "16")  # levels that others are compared with
+_LARGEST = 1e30  # beyond, or as close to 0, there is no such quantity
 _HELD_OUT, _CLUSTER = "held out", "cluster"
 
 
@@ -72,10 +73,13 @@ def observed(
         wide = _pivot(law, inputs, marked)
     for variable in inputs:
         _check_numbers(variable, wide[variable.name], noise, law)
-    if table.is_duplicated().any() or (not noise.share and wide.drop(_CLUSTER).is_duplicated().any()):
-        raise LawDataError("two rows agree in every variable and in the response; give each run once")
+    if table.is_duplicated().any() or (not noise.ties and wide.drop(_CLUSTER).is_duplicated().any()):
+        raise LawDataError(
+            "two rows agree in every variable and in the response; give each run once"
+            + (", with a column run_id if runs agree by chance" if noise.ties else "")
+        )
     names = [v.name for v in law.variables]
-    if noise.share and wide[law.response.name].n_unique() == 1:
+    if wide.height > 1 and wide[law.response.name].n_unique() == 1:
         raise LawDataError(
             f"{law.response.meaning} is {wide[law.response.name][0]:.4g} in every row; "
             "nothing varies, so make the task harder or easier"
@@ -175,11 +179,23 @@ def _pivot(law: type[Law], inputs: Sequence[Variable], table: pl.DataFrame) -> p
 def _read(table: pl.DataFrame, column: str, variable: Variable) -> pl.Expr:
     dtype = table[column].dtype
     if variable.category:
-        found = sorted(table[column].drop_nulls().cast(pl.String).unique(), key=_order)
-        return pl.col(column).cast(pl.String).cast(pl.Enum(found)).alias(variable.name)
+        named = _names(table[column])
+        return pl.lit(named.cast(pl.Enum(levels(named)))).alias(variable.name)
     if not (dtype.is_numeric() or dtype == pl.Boolean):
         raise LawDataError(f"the column {column!r} holds {dtype}, not numbers")
     return pl.col(column).cast(pl.Float64).alias(variable.name)
+
+
+def _names(values: pl.Series) -> pl.Series:
+    """Values as names: 100.0 and 100 are one."""
+    if values.dtype.is_float() and (values.drop_nulls() == values.drop_nulls().round()).all():
+        values = values.cast(pl.Int64, strict=False)
+    return values.cast(pl.String)
+
+
+def levels(values: pl.Series) -> list[str]:
+    """The levels of a category, the reference first."""
+    return sorted(_names(values).drop_nulls().unique(), key=_order)
 
 
 def _order(level: str) -> tuple[bool, float, str]:
@@ -200,8 +216,14 @@ def _check_numbers(variable: Variable, values: pl.Series, noise: Noise, law: typ
         if values.is_null().any() or not values.is_finite().all():
             raise LawDataError(f"{what} is missing or not a number in some rows; leave such rows out")
         smallest, largest = float(values.to_numpy().min()), float(values.to_numpy().max())
+        size = np.abs(values.to_numpy())
+        if (size > _LARGEST).any() or ((size > 0) & (size < 1 / _LARGEST)).any():
+            raise LawDataError(f"{what} goes from {smallest:.4g} to {largest:.4g} in size; check its unit")
         if variable is law.response and noise.share and not 0 <= smallest <= largest <= 1:
-            raise LawDataError(f"{what} must be a share from 0 to 1, but goes from {smallest:.4g} to {largest:.4g}")
+            raise LawDataError(
+                f"{what} must be a share from 0 to 1, but goes from {smallest:.4g} to {largest:.4g}; "
+                "divide percentages by 100"
+            )
         if variable is law.response and noise.scale == "log" and smallest <= 0:
             raise LawDataError(
                 f"{what} must be positive, but the smallest is {smallest:.4g}; leave out runs that have learned "

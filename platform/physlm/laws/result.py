@@ -13,6 +13,7 @@ import numpy as np
 from physlm.laws.contract import Anchor, Interval, Law, registry
 from physlm.laws.intervals import Linear, reach
 from physlm.laws.noise import noise_from_json
+from physlm.laws.profile import Profile, profiles
 from physlm.laws.scales import Array
 from physlm.laws.scoring import Problem
 
@@ -22,7 +23,10 @@ EXTRA = ("held_out", "cluster", "detail")  # columns of `Fit.data` beside the la
 
 @dataclass(frozen=True)
 class Estimate:
-    """A parameter or derived quantity with its interval, and what others have published."""
+    """A parameter or derived quantity with its interval, and what others have published.
+
+    interval  by the bootstrap; profile: by profile likelihood, for parameters
+    """
 
     name: str
     meaning: str
@@ -32,6 +36,7 @@ class Estimate:
     at_bound: bool = False
     identified: bool = True
     anchors: tuple[Anchor, ...] = ()
+    profile: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,15 @@ class Fit:
         below, above = reach(deviations, self.level, self.linear.freedom(location))
         return law.restore(center), law.restore(center - below), law.restore(center + above)
 
+    def profiles(self) -> list[Profile]:
+        """The profile likelihood of each parameter, as curves."""
+        problem = self.linear.problem
+        location = problem.location(self.linear.coordinates[None])[0]
+        freedom = self.linear.freedom_left
+        with np.errstate(all="ignore"):
+            dispersion = problem.noise.dispersion(location, problem.outcome, problem.detail, freedom)
+            return profiles(self.linear, dispersion)
+
     def estimate(self, name: str) -> Estimate:
         """A parameter or derived quantity by name. Raises KeyError, naming those there are."""
         found = {e.name: e for e in (*self.estimates, *self.derived)}
@@ -192,13 +206,18 @@ class Fit:
 
 
 def _interval(value: Mapping[str, Any]) -> Interval:
+    return Interval(*_ends(value), value["level"])
+
+
+def _ends(value: Mapping[str, Any]) -> tuple[float, float]:
     low, high = value["low"], value["high"]
-    return Interval(-math.inf if low is None else low, math.inf if high is None else high, value["level"])
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def _estimate(value: Mapping[str, Any]) -> Estimate:
-    anchors = tuple(Anchor(**a) for a in value["anchors"])
-    return Estimate(**{**value, "interval": _interval(value["interval"]), "anchors": anchors})
+    anchors = tuple(Anchor(*_ends(a), a["source"]) for a in value["anchors"])
+    profile = _interval(value["profile"]) if value.get("profile") else None
+    return Estimate(**{**value, "interval": _interval(value["interval"]), "anchors": anchors, "profile": profile})
 
 
 def _finite(value: Any) -> Any:

@@ -24,3 +24,9 @@ def from_scale(scale: Scale, coordinate: Array) -> Array:
         return np.asarray(
             np.exp(coordinate) if scale == "log" else expit(coordinate) if scale == "logit" else coordinate
         )
+
+
+def logit_of_log(logarithm: Array) -> Array:
+    """Logit of a share given by its logarithm, exact for shares close to 1."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(logarithm - np.log(-np.expm1(logarithm)))

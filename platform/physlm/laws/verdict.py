@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from scipy import stats
 
+from physlm.laws import baseline
 from physlm.laws.result import Comparison, Estimate, HeldOut, Verdict
 
 _VACUOUS = 10.0  # a prediction that is right within an order of magnitude tests nothing
@@ -48,6 +49,9 @@ def judge(
         if widest > _VACUOUS:
             return "undecided", f"{told}, but an interval spans a factor of {widest:.0f}: too wide to test anything"
     own, *rivals = comparisons
+    flat = [r for r in rivals if r.form == baseline.NAME]
+    if flat and flat[0].bic - own.bic <= _STRONG:
+        return "undecided", f"{told}, but a constant fits almost as well: nothing is seen to depend on anything"
     better = [r for r in rivals if own.bic - r.bic > _STRONG and _beats(r, own)]
     if better:
         best = min(better, key=lambda r: r.bic)

@@ -1,0 +1,107 @@
+r"""Divergence from a language whose entropy is known, by size and tokens (Part 1's grammars; law 13 of the catalogue).
+
+    L(N, D) = H + KL(N, D),    KL = A/N^α + B/D^β
+
+with H the entropy of the language in nats per token, which the task knows: the law of Hoffmann et al. with its floor
+fixed, so that a fitted floor can be checked. With H = 0 the response may be the divergence itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from physlm.errors import LawDataError
+from physlm.laws.chinchilla import ALPHA, BETA, DATA_TERM, EXPONENTS, FLOOR, LOSS, SIZE, SIZE_TERM, TOKENS, powers
+from physlm.laws.contract import Example, Law, Parameter, register
+from physlm.laws.noise import Huber, Noise
+from physlm.laws.scales import Array
+from physlm.laws.separable import SeparableLaw
+from physlm.laws.variables import Variable
+
+ENTROPY = Variable("H", "entropy of the language", "nats per token", column="floor", low=0.0, high=50.0)
+
+
+def _bare(parameter: Parameter) -> Parameter:
+    """A parameter of natural language without what is published about it."""
+    return Parameter(
+        parameter.name,
+        parameter.meaning,
+        parameter.unit,
+        parameter.low,
+        parameter.high,
+        parameter.guesses,
+        (),
+        parameter.scale,
+    )
+
+
+class _Divergence(Law):
+    response = LOSS
+    variables = (SIZE, TOKENS, ENTROPY)
+    size = "N"
+    noise: ClassVar[Noise] = Huber()
+
+
+class FreeFloor(_Divergence, SeparableLaw):
+    """Rival: a floor that is fitted; it should agree with the entropy."""
+
+    name = "free floor"
+    title = "Loss above a fitted floor"
+    latex = r"E + A N^{-\alpha} + B D^{-\beta}"
+    parameters = (_bare(FLOOR), *map(_bare, (SIZE_TERM, DATA_TERM, ALPHA, BETA)))
+    linear = 3
+    grids = EXPONENTS
+
+    def basis(self, shape: Array, data: Mapping[str, Array]) -> Array:
+        terms = np.ones((*shape.shape[:-1], 3, len(data["N"])))
+        terms[..., 1:, :] = powers(shape, data["N"], data["D"])
+        return terms
+
+    def basis_slope(self, shape: Array, basis: Array, data: Mapping[str, Array]) -> Array:
+        found = np.zeros((*shape.shape, *basis.shape[-2:]))
+        found[..., 0, 1, :] = -np.log(data["N"]) * basis[..., 1, :]
+        found[..., 1, 2, :] = -np.log(data["D"]) * basis[..., 2, :]
+        return found
+
+
+@register
+class CfgKl(_Divergence, SeparableLaw):
+    """The law: powers of size and of tokens, above the entropy."""
+
+    name = "cfg_kl"
+    title = "Divergence, parameters and tokens"
+    latex = r"L(N, D) = H + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}"
+    source = "Hoffmann et al. 2022 (arXiv 2203.15556), approach 3, with the floor fixed to the language's entropy"
+    parameters = tuple(map(_bare, (SIZE_TERM, DATA_TERM, ALPHA, BETA)))
+    rivals: ClassVar[Sequence[type[Law]]] = (FreeFloor,)
+    linear = 2
+    grids = EXPONENTS
+
+    def offset(self, data: Mapping[str, Array]) -> Array:
+        return data["H"]
+
+    def basis(self, shape: Array, data: Mapping[str, Array]) -> Array:
+        return powers(shape, data["N"], data["D"])
+
+    def basis_slope(self, shape: Array, basis: Array, data: Mapping[str, Array]) -> Array:
+        found = np.zeros((*shape.shape, *basis.shape[-2:]))
+        found[..., 0, 0, :] = -np.log(data["N"]) * basis[..., 0, :]
+        found[..., 1, 1, :] = -np.log(data["D"]) * basis[..., 1, :]
+        return found
+
+    def check(self, data: Mapping[str, Array]) -> None:
+        if (data["L"] < 0.98 * data["H"]).any():
+            raise LawDataError(
+                "a loss is below the entropy of the language, which no model can reach; "
+                "check that both are in nats per token"
+            )
+
+    @classmethod
+    def example(cls) -> Example:
+        rows = [(n, d, 0.74) for n in (1e4, 3e4, 1e5, 3e5, 1e6) for d in (1e6, 3e6, 1e7, 3e7, 1e8)]
+        truth = {"A": 30.0, "B": 300.0, "alpha": 0.5, "beta": 0.45}
+        return Example(pl.DataFrame(rows, ["N", "D", "H"], orient="row"), truth, pl.col("N") == 1e6, spread=0.004)

@@ -1,0 +1,103 @@
+r"""Capacity and exposures (Part 3.3, results 1 and 4; law 2 of the catalogue), on worlds too large to be learned whole.
+
+    c(E) = c_∞ · E^γ / (E^γ + E₀^γ)
+
+bits per parameter after E exposures of each fact. The form is ours; at 100 exposures at least 1 is published, at 1,000
+about 2. The law `capacity` says the same of worlds that may be learned whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from physlm.laws.capacity import CAPACITY, PUBLISHED, saturation
+from physlm.laws.contract import Example, Law, Parameter, Quantity, register
+from physlm.laws.scales import Array
+from physlm.laws.variables import Variable
+
+PER_PARAMETER = Variable(
+    "c", "knowledge learned per parameter", "bits per parameter", measure="bits_per_parameter", high=64.0
+)
+SHOWN = Variable("E", "times each fact was shown", "exposures", column="training.exposures", levels=4, low=1e-3)
+
+
+class _Exposures(Law):
+    response = PER_PARAMETER
+    variables = (SHOWN,)
+    size = "E"
+
+
+class PowerOfExposures(_Exposures):
+    """Rival: growth as a power, for ever."""
+
+    name = "power of exposures"
+    title = "Capacity as a power of exposures"
+    latex = r"c_{1000} (E / 1000)^{\gamma}"
+    parameters = (
+        Parameter("c_1000", "capacity at 1,000 exposures", "bits per parameter", 1e-3, 100.0, (1.0, 2.0)),
+        Parameter("gamma", "exponent", "1", 1e-3, 10.0, (0.2, 0.7)),
+    )
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        return np.asarray(parameters[..., 0:1] * (data["E"] / 1000) ** parameters[..., 1:2])
+
+
+class Logarithm(_Exposures):
+    """Rival: growth with the logarithm of the exposures."""
+
+    name = "logarithm of exposures"
+    title = "Capacity as a logarithm of exposures"
+    latex = r"\kappa \ln(1 + E / E_0)"
+    parameters = (
+        Parameter("kappa", "bits per e-fold of exposures", "bits per parameter", 1e-3, 100.0, (0.3, 1.0)),
+        Parameter("E_0", "exposures at which growth slows", "exposures", 1e-3, 1e6, (10.0, 100.0)),
+    )
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        return np.asarray(parameters[..., 0:1] * np.log1p(data["E"] / parameters[..., 1:2]))
+
+
+@register
+class Exposures(_Exposures):
+    """The law: capacity saturates."""
+
+    name = "exposures"
+    title = "Capacity per parameter and exposures"
+    latex = r"c(E) = c_{\max} \frac{E^{\gamma}}{E^{\gamma} + E_0^{\gamma}}"
+    source = "Part 3.3 (arXiv 2404.05405), results 1 and 4; the form is ours"
+    parameters = (
+        CAPACITY,
+        Parameter("E_0", "exposures for half of c_max", "exposures", 0.01, 1e5, (50.0, 300.0)),
+        Parameter("gamma", "steepness of the growth with exposures", "1", 0.05, 20.0, (1.0, 2.0)),
+    )
+    rivals: ClassVar[Sequence[type[Law]]] = (PowerOfExposures, Logarithm)
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        share = saturation(data["E"], parameters[..., 1:2], parameters[..., 2:3])
+        return np.asarray(parameters[..., 0:1] * share)
+
+    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """c(E) at each number of exposures that was observed."""
+        exposures = np.unique(data["E"])
+        values = self.predict(parameters, {"E": exposures})
+        return {f"c({e:.0f})": values[..., i] for i, e in enumerate(exposures)}
+
+    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+        return [
+            Quantity(
+                f"c({e:.0f})",
+                f"capacity after {e:,.0f} exposures",
+                "bits per parameter",
+                tuple(anchor for at, anchor in PUBLISHED if at == e),
+            )
+            for e in np.unique(data["E"])
+        ]
+
+    @classmethod
+    def example(cls) -> Example:
+        design = pl.DataFrame({"E": [10.0, 30.0, 100.0, 200.0, 300.0, 600.0, 1000.0, 3000.0]})
+        return Example(design, {"c_max": 2.2, "E_0": 110.0, "gamma": 1.3}, pl.col("E") == 3000)

@@ -1,0 +1,84 @@
+r"""Knowledge that a probe reads from the name is the knowledge that can be extracted (Part 3.1; law 7).
+
+    accuracy of questions = a + b · accuracy of the Q-probe
+
+with noise in both: orthogonal regression (Deming 1943), since neither is known better than the other. The claim is the
+identity, a = 0 and b = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from physlm.laws.augmentation import EXTRACTED
+from physlm.laws.contract import Anchor, Example, Law, Parameter, register
+from physlm.laws.noise import Noise, Normal
+from physlm.laws.scales import Array
+from physlm.laws.variables import Variable
+
+_SOURCE = "Part 3.1 (arXiv 2309.14316): extraction follows the Q-probe"
+PROBED = Variable("probe", "accuracy of the Q-probe", "1", measure="q_probe_accuracy", levels=3, low=0.0, high=1.0)
+_IDENTITY = Anchor(1.0, 1.0, _SOURCE)
+
+
+class _Line(Law):
+    response = EXTRACTED
+    variables = (PROBED,)
+    size = "probe"
+    noise: ClassVar[Noise] = Normal()
+
+    def line(self, parameters: Array) -> tuple[Array, Array]:
+        """Intercept and slope, [..., 1] each."""
+        raise NotImplementedError
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        a, b = self.line(parameters)
+        return np.asarray(a + b * data["probe"])
+
+    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        # Where the response is known, its distance from the line is taken at a right angle.
+        predicted = self.predict(parameters, data)
+        if self.response.name not in data:
+            return predicted
+        observed = data[self.response.name]
+        _, b = self.line(parameters)
+        return np.asarray(observed + (predicted - observed) / np.sqrt(1 + b**2))
+
+
+class Proportional(_Line):
+    """Rival: proportional, without intercept."""
+
+    name = "proportional"
+    title = "Extraction proportional to the probe"
+    latex = r"b\, \mathrm{probe}"
+    parameters = (Parameter("b", "slope", "1", -10.0, 10.0, (1.0,), (_IDENTITY,), scale="linear"),)
+
+    def line(self, parameters: Array) -> tuple[Array, Array]:
+        return np.zeros_like(parameters[..., 0:1]), parameters[..., 0:1]
+
+
+@register
+class Extraction(_Line):
+    """The law: a line, expected to be the identity."""
+
+    name = "extraction"
+    title = "Probed and extracted knowledge"
+    latex = r"\mathrm{accuracy} = a + b\, \mathrm{probe}"
+    source = _SOURCE
+    parameters = (
+        Parameter("a", "intercept", "1", -5.0, 5.0, (0.0,), (Anchor(0.0, 0.0, _SOURCE),), scale="linear"),
+        Parameter("b", "slope", "1", -10.0, 10.0, (1.0,), (_IDENTITY,), scale="linear"),
+    )
+    rivals: ClassVar[Sequence[type[Law]]] = (Proportional,)
+
+    def line(self, parameters: Array) -> tuple[Array, Array]:
+        return parameters[..., 0:1], parameters[..., 1:2]
+
+    @classmethod
+    def example(cls) -> Example:
+        design = pl.DataFrame({"probe": np.linspace(0.05, 0.9, 10)})
+        return Example(design, {"a": 0.0, "b": 1.0}, pl.col("probe") > 0.85, spread=0.01)

@@ -1,0 +1,108 @@
+r"""How many training facts a model needs to learn to manipulate knowledge (Part 3.2; law 8 of the catalogue).
+
+    accuracy = c + (1 − c) / (1 + (n₀/n)^γ)
+
+for n facts trained with their answers, where c is the accuracy by chance; n₀ depends on the kind of question. The form
+is ours. Published for the parity of a month without hint: 60.4 %, 75.9 % and 95.3 % at 2,500, 10,000 and 50,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+from scipy.special import log_expit
+
+from physlm.laws.contract import Anchor, Example, Law, Parameter, register
+from physlm.laws.scales import Array, logit_of_log
+from physlm.laws.shares import ShareLaw
+from physlm.laws.variables import Variable
+
+_SOURCE = "Part 3.2 (arXiv 2309.14402)"
+TRAINED = Variable("facts", "facts trained with their answers", "facts", column="task.train_people", levels=3, low=1.0)
+CHANCE = Variable("chance", "accuracy by chance", "1", column="chance", low=0.0, high=0.999)
+QUESTION = Variable("question", "kind of question", "name", column="task.question", category=True)
+_PUBLISHED = {
+    "parity": Anchor(1e4, 1e4, f"{_SOURCE}: about 10,000 for the parity of a month"),
+    "ranking": Anchor(2.5e6, np.inf, f"{_SOURCE}: more than 2,500,000 to rank 100 majors"),
+}
+
+
+class _Manipulation(ShareLaw):
+    variables = (TRAINED, CHANCE, QUESTION)
+    size = "facts"
+
+    def _needed(self) -> list[Parameter]:
+        return [
+            Parameter(
+                f"n_0[{q}]",
+                f"facts for half of the skill at {q}",
+                "facts",
+                1.0,
+                1e12,
+                (1e3, 1e4, 1e6),
+                (_PUBLISHED[q],) if q in _PUBLISHED else (),
+            )
+            for q in self.levels.get("question", ())
+        ]
+
+    def starts(self, data: Mapping[str, Array]) -> Array:
+        # All questions alike: the product over each question's guesses would be too many.
+        *needed, other = self.parameters
+        return np.array([[*(g for _ in needed), o] for g in (1e2, 1e3, 1e4, 1e6) for o in other.guesses])
+
+    def guessed(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        """Logarithm of the share of questions that are answered by guessing, [..., n]."""
+        raise NotImplementedError
+
+    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        guessed = np.clip(self.guessed(parameters, data), -700.0, -1e-12)
+        return -logit_of_log(guessed + np.log1p(-data["chance"]))
+
+
+class Exponential(_Manipulation):
+    """Rival: an exponential approach."""
+
+    name = "exponential approach"
+    title = "Skill that approaches all exponentially"
+    latex = r"c + (1 - c) (1 - e^{-(n/n_0)^{\gamma}})"
+
+    def __init__(self, levels: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(levels)
+        self.parameters = [*self._needed(), Parameter("gamma", "steepness", "1", 0.05, 20.0, (0.7, 1.5))]
+
+    def guessed(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        needed = parameters[..., data["question"].astype(int)]
+        return np.asarray(-((data["facts"] / needed) ** parameters[..., -1:]))
+
+
+@register
+class Manipulation(_Manipulation):
+    """The law: a logistic curve in the logarithm of the facts, above chance."""
+
+    name = "manipulation"
+    title = "Sample complexity of manipulation"
+    latex = r"\mathrm{accuracy} = c + \frac{1 - c}{1 + (n_0/n)^{\gamma}}"
+    source = f"{_SOURCE}; the form is ours"
+    rivals: ClassVar[Sequence[type[Law]]] = (Exponential,)
+
+    def __init__(self, levels: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(levels)
+        self.parameters = [*self._needed(), Parameter("gamma", "steepness", "1", 0.05, 20.0, (0.7, 1.5))]
+
+    def guessed(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        needed = parameters[..., data["question"].astype(int)]
+        return np.asarray(log_expit(parameters[..., -1:] * (np.log(needed) - np.log(data["facts"]))))
+
+    @classmethod
+    def example(cls) -> Example:
+        rows = [
+            (facts, chance, question, 2000)
+            for facts in (1250, 2500, 5000, 10_000, 20_000, 50_000, 100_000)
+            for question, chance in (("parity", 0.5), ("month", 1 / 12))
+        ]
+        design = pl.DataFrame(rows, ["facts", "chance", "question", "n"], orient="row")
+        truth = {"n_0[month]": 2.5e4, "n_0[parity]": 9.5e3, "gamma": 1.15}
+        return Example(design, truth, pl.col("facts") == 100_000)

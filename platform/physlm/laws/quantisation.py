@@ -1,0 +1,100 @@
+r"""Capacity after rounding the weights to b bits (Part 3.3, result 8; law 4 of the catalogue).
+
+    c(b) = c_f · b^γ / (b^γ + b₀^γ)
+
+bits of knowledge per parameter. The form is ours; published are no loss at 8 bits and less than half at 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from physlm.laws.capacity import saturation, softmin
+from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.exposures import PER_PARAMETER
+from physlm.laws.scales import Array
+from physlm.laws.variables import Variable
+
+_SOURCE = "Part 3.3 (arXiv 2404.05405), result 8"
+BITS = Variable("b", "bits of a stored weight", "bits", column="quantisation.bits", levels=3, low=1.0, high=64.0)
+FULL = Parameter("c_f", "capacity with exact weights", "bits per parameter", 1e-2, 100.0, (1.0, 2.0))
+_PUBLISHED = {
+    8: Anchor(1.0, 1.0, f"{_SOURCE}: no loss at 8 bits"),
+    4: Anchor(0.0, 0.5, f"{_SOURCE}: more than 2 times worse at 4 bits"),
+}
+
+
+class _Quantisation(Law):
+    response = PER_PARAMETER
+    variables = (BITS,)
+    size = "b"
+
+
+class StorageLimit(_Quantisation):
+    """Rival: knowledge can fill a fixed share of the stored bits, up to the capacity."""
+
+    name = "share of stored bits"
+    title = "Capacity limited by storage"
+    latex = r"\operatorname{softmin}(c_f, \kappa b)"
+    parameters = (FULL, Parameter("kappa", "knowledge per stored bit", "1", 1e-3, 10.0, (0.15, 0.3)))
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        return softmin(parameters[..., 0:1] + 0 * data["b"], parameters[..., 1:2] * data["b"], np.array(12.0))
+
+
+class NoLoss(_Quantisation):
+    """Rival: rounding costs nothing."""
+
+    name = "no loss"
+    title = "Capacity whatever the rounding"
+    latex = r"c_f"
+    parameters = (FULL,)
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        return np.asarray(parameters[..., 0:1] + 0 * data["b"])
+
+
+@register
+class Quantisation(_Quantisation):
+    """The law: a threshold in bits below which knowledge is lost."""
+
+    name = "quantisation"
+    title = "Rounded weights and capacity"
+    latex = r"c(b) = c_f \frac{b^{\gamma}}{b^{\gamma} + b_0^{\gamma}}"
+    source = f"{_SOURCE}; the form is ours"
+    parameters = (
+        FULL,
+        Parameter("b_0", "bits at which half the capacity is left", "bits", 0.1, 64.0, (3.0, 5.0)),
+        Parameter("gamma", "steepness of the loss", "1", 0.1, 100.0, (3.0, 8.0)),
+    )
+    rivals: ClassVar[Sequence[type[Law]]] = (StorageLimit, NoLoss)
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        return np.asarray(parameters[..., 0:1] * saturation(data["b"], parameters[..., 1:2], parameters[..., 2:3]))
+
+    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Capacity left at each rounding, relative to exact weights."""
+        bits = np.unique(data["b"])[::-1]
+        left = saturation(bits, parameters[..., 1:2], parameters[..., 2:3])
+        return {f"r({b:.3g})": left[..., i] for i, b in enumerate(bits)}
+
+    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+        return [
+            Quantity(
+                f"r({b:.3g})",
+                f"capacity left at {b:.3g} bits",
+                "1",
+                (_PUBLISHED[int(b)],) if b in _PUBLISHED else (),
+                scale="logit",
+            )
+            for b in np.unique(data["b"])[::-1]
+        ]
+
+    @classmethod
+    def example(cls) -> Example:
+        design = pl.DataFrame({"b": [16.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0]})
+        return Example(design, {"c_f": 2.0, "b_0": 4.3, "gamma": 8.0}, pl.col("b") == 6)

@@ -1,0 +1,130 @@
+r"""Repeated tokens are worth less than fresh ones (Muennighoff et al. 2023; law 15 of the catalogue).
+
+    L = E + A/N^α + B/D'^β,    D' = U + U·R*·(1 − e^(−R/R*)),    R = D/U − 1
+
+for D tokens of training of which U are different. R* is after how many repetitions the worth has fallen to 1/e;
+published are about 15, and that up to 4 epochs are as good as fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from physlm.errors import LawDataError
+from physlm.laws.cfg_kl import FreeFloor
+from physlm.laws.chinchilla import ALPHA, BETA, DATA_TERM, FLOOR, LOSS, SIZE, SIZE_TERM, TOKENS, powers
+from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.noise import Huber, Noise
+from physlm.laws.scales import Array
+from physlm.laws.separable import SeparableLaw
+from physlm.laws.variables import Variable
+
+_SOURCE = "Muennighoff et al. 2023 (arXiv 2305.16264)"
+UNIQUE = Variable("U", "different tokens", "tokens", column="unique_tokens", levels=2, low=1.0)
+
+
+class _Repetition(Law):
+    response = LOSS
+    variables = (SIZE, TOKENS, UNIQUE)
+    size = "N"
+    noise: ClassVar[Noise] = Huber()
+
+
+class AllFresh(_Repetition, SeparableLaw):
+    """Rival: repeated tokens are as good as fresh ones."""
+
+    name = "as good as fresh"
+    title = "Loss whatever the repetition"
+    latex = r"E + A N^{-\alpha} + B D^{-\beta}"
+    parameters = FreeFloor.parameters
+    linear = 3
+    grids = FreeFloor.grids
+    basis = FreeFloor.basis
+    basis_slope = FreeFloor.basis_slope
+
+
+@register
+class Repetition(_Repetition, SeparableLaw):
+    """The law: the worth of a repetition decays exponentially."""
+
+    name = "repetition"
+    title = "Repeated data"
+    latex = (
+        r"L = E + \frac{A}{N^{\alpha}} + \frac{B}{D'^{\beta}}, \quad "
+        r"D' = U + U R^{*} \left( 1 - e^{-R / R^{*}} \right), \quad R = D/U - 1"
+    )
+    source = f"{_SOURCE}, equation 5, for the data alone"
+    parameters = (
+        FLOOR,
+        SIZE_TERM,
+        DATA_TERM,
+        ALPHA,
+        BETA,
+        Parameter(
+            "R*",
+            "repetitions after which the worth has decayed",
+            "repetitions",
+            0.05,
+            1e5,
+            (5.0, 15.0),
+            (Anchor(15.0, 15.4, _SOURCE),),
+        ),
+    )
+    rivals: ClassVar[Sequence[type[Law]]] = (AllFresh,)
+    linear = 3
+    grids = (np.geomspace(0.05, 1.5, 20), np.geomspace(0.05, 1.5, 20), np.array([1.0, 4.0, 15.0, 60.0]))
+
+    def worth(self, decay: Array, data: Mapping[str, Array]) -> Array:
+        """D', the fresh tokens that those of training are worth. decay [..., 1] -> [..., n]."""
+        repeated = data["D"] / data["U"] - 1
+        return np.asarray(data["U"] * (1 - decay * np.expm1(-repeated / decay)))
+
+    def basis(self, shape: Array, data: Mapping[str, Array]) -> Array:
+        terms = np.ones((*shape.shape[:-1], 3, len(data["N"])))
+        terms[..., 1, :] = powers(shape[..., :1], data["N"])[..., 0, :]
+        terms[..., 2, :] = np.exp(-shape[..., 1:2] * np.log(self.worth(shape[..., 2:3], data)))
+        return terms
+
+    def basis_slope(self, shape: Array, basis: Array, data: Mapping[str, Array]) -> Array:
+        decay = shape[..., 2:3]
+        worth = self.worth(decay, data)
+        x = (data["D"] / data["U"] - 1) / decay
+        by_decay = data["U"] * (-np.expm1(-x) - x * np.exp(-x))  # dD'/dR*
+        found = np.zeros((*shape.shape, *basis.shape[-2:]))
+        found[..., 0, 1, :] = -np.log(data["N"]) * basis[..., 1, :]
+        found[..., 1, 2, :] = -np.log(worth) * basis[..., 2, :]
+        found[..., 2, 2, :] = -shape[..., 1:2] * by_decay / worth * basis[..., 2, :]
+        return found
+
+    def check(self, data: Mapping[str, Array]) -> None:
+        if (data["U"] > 1.001 * data["D"]).any():
+            raise LawDataError(
+                "U (different tokens) is larger than D (tokens of training) in one row; swap the columns"
+            )
+        if (data["D"] < 1.5 * data["U"]).all():
+            raise LawDataError(
+                "no run repeats its data, so what a repetition is worth can't be told; train for more epochs"
+            )
+
+    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """What four epochs are worth, relative to as many fresh tokens."""
+        return {"worth(4)": self.worth(parameters[..., 5:6], {"D": np.array([4.0]), "U": np.ones(1)})[..., 0] / 4}
+
+    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+        anchor = Anchor(0.9, 1.0, f"{_SOURCE}: up to 4 epochs are almost as good as fresh")
+        return [Quantity("worth(4)", "worth of four epochs relative to fresh data", "1", (anchor,), scale="logit")]
+
+    @classmethod
+    def example(cls) -> Example:
+        rows = [
+            (n, u * epochs, u)
+            for n in (1e6, 3e6, 1e7, 3e7)
+            for u in (1e7, 1e8, 1e9)
+            for epochs in (1.0, 4.0, 16.0, 64.0)
+        ]
+        truth = {"E": 1.8, "A": 480.0, "B": 2000.0, "alpha": 0.35, "beta": 0.37, "R*": 15.0}
+        return Example(pl.DataFrame(rows, ["N", "D", "U"], orient="row"), truth, pl.col("N") == 3e7, spread=0.002)

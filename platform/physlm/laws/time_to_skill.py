@@ -1,0 +1,100 @@
+r"""Tokens until a model can follow k hops, and how far an architecture comes (Part 4.1; law 12 of the catalogue).
+
+    T_k = T₁ · ρ^(k − 1)
+
+tokens of training, with a ratio ρ for each architecture; runs that have not learned it in their budget are known to
+need longer (censored). Within a budget T a model reaches k = 1 + ln(T/T₁)/ln ρ hops, so that the ratio of ln ρ is how
+many times deeper an architecture comes. Published: 2 to 4 times with Canon layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from physlm.errors import LawDataError
+from physlm.laws.architecture import ARCHITECTURE
+from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.noise import Censored, Noise
+from physlm.laws.scales import Array
+from physlm.laws.variables import Variable
+
+_SOURCE = "Part 4.1 (SSRN 5240330): reasoning depth with Canon layers"
+HOPS = Variable("k", "hops", "hops", column="task.hops", levels=3, low=1.0, high=1e4)
+KIND = Variable("architecture", "architecture", "name", column=ARCHITECTURE.column, category=True)
+TIME = Variable("T", "training until half of the answers are right", "tokens", measure="tokens_to_skill", low=1.0)
+_FIRST = Parameter("T_1", "tokens for one hop", "tokens", 1.0, 1e18, (1e5, 1e7, 1e9))
+
+
+class _Skill(Law):
+    response = TIME
+    variables = (HOPS, KIND)
+    size = "k"
+    noise: ClassVar[Noise] = Censored()
+    ratio: ClassVar[tuple[str, str, float, float, tuple[float, ...]]]
+
+    def __init__(self, levels: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(levels)
+        name, meaning, low, high, guesses = self.ratio
+        kinds = self.levels.get("architecture", ())
+        self.parameters = [
+            _FIRST,
+            *(Parameter(f"{name}[{a}]", f"{meaning} of {a}", "1", low, high, guesses) for a in kinds),
+        ]
+
+    def starts(self, data: Mapping[str, Array]) -> Array:
+        guesses = self.ratio[-1]
+        return np.array([[t, *(g for _ in self.parameters[1:])] for t in _FIRST.guesses for g in guesses])
+
+    def check(self, data: Mapping[str, Array]) -> None:
+        if len(np.unique(data["T"])) < 3:
+            raise LawDataError("fewer than 3 different times were observed; train longer, or look more often")
+
+
+class PowerOfHops(_Skill):
+    """Rival: time grows as a power of the hops."""
+
+    name = "power of hops"
+    title = "Time to skill as a power of hops"
+    latex = r"T_1 k^{p}"
+    ratio = ("p", "exponent", 0.01, 50.0, (1.0, 3.0))
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        return np.asarray(parameters[..., 0:1] * data["k"] ** parameters[..., 1 + data["architecture"].astype(int)])
+
+
+@register
+class TimeToSkill(_Skill):
+    """The law: each hop takes ρ times as long as the one before."""
+
+    name = "time_to_skill"
+    title = "Time to skill and its frontier"
+    latex = r"T_k = T_1\, \rho^{\,k - 1}"
+    source = f"{_SOURCE}; the form is ours"
+    ratio = ("rho", "ratio of times", 1.001, 1e4, (1.5, 4.0))
+    rivals: ClassVar[Sequence[type[Law]]] = (PowerOfHops,)
+
+    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+        ratio = parameters[..., 1 + data["architecture"].astype(int)]
+        return np.asarray(parameters[..., 0:1] * ratio ** (data["k"] - 1))
+
+    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """How many times further an architecture comes than the reference."""
+        reach = np.log(parameters[..., 1:2]) / np.log(parameters[..., 1:])
+        return {f"depth[{a}]": reach[..., i] for i, a in enumerate(self.levels["architecture"]) if i}
+
+    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+        published = {"canon": (Anchor(2.0, 4.0, _SOURCE),)}
+        return [
+            Quantity(f"depth[{a}]", f"times as many hops that {a} reaches", "1", published.get(a, ()))
+            for a in self.levels["architecture"][1:]
+        ]
+
+    @classmethod
+    def example(cls) -> Example:
+        rows = [(k, a, 3e9) for k in (1, 2, 3, 4, 5, 6, 8) for a in ("gpt2", "canon")]
+        truth = {"T_1": 2e7, "rho[gpt2]": 2.6, "rho[canon]": 1.6}
+        return Example(pl.DataFrame(rows, ["k", "architecture", "budget"], orient="row"), truth, pl.col("k") == 5, 0.2)
