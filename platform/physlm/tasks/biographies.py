@@ -73,7 +73,9 @@ class BiographiesConfig(TaskConfig):
         0, ge=0, lt=len(ATTRIBUTES), description="sentences, with a pronoun, before the one that names the person"
     )
     pronoun: Literal["gendered", "they"] = Field("gendered", description="he or she, a fact to know, or they")
-    celebrities: int = Field(0, ge=0, le=10**8, description="further persons, with many permuted wordings")
+    celebrities: int = Field(
+        0, ge=0, le=10**8, description="further persons, told of in many permuted ways, never asked about"
+    )
     celebrity_wordings: int | None = Field(
         5, ge=1, le=1000, description="fixed wordings of a celebrity; null: anew at every exposure"
     )
