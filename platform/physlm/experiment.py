@@ -370,6 +370,7 @@ def _expand(file: _File) -> Iterator[Run]:
         task: TaskConfig = _section("task", file, changes, tasks.registry(), lambda cls: cls.config_type)
         model: ModelConfig = _section("model", file, changes, models.registry(), lambda cls: cls)
         training = _training(file, changes, language(task))
+        _check_model(model, training)
         for seed in file.seeds:
             yield Run(task, model, training, seed)
 
@@ -469,6 +470,20 @@ def _training(file: _File, changes: Mapping[str, Value], task: Task[Any]) -> Tra
             f"use at least {task.max_length}"
         )
     return training.model_copy(update={"context_length": context})
+
+
+def _check_model(model: ModelConfig, training: TrainingConfig) -> None:
+    """The model must be able to learn to predict the next token of the run's windows."""
+    if not model.causal:
+        raise ExperimentError(
+            f"model.type: {model.type} sees the tokens that it would be trained to predict; choose a decoder"
+        )
+    context, longest = training.context_length, model.longest_context
+    if context is not None and longest is not None and context > longest:
+        raise ExperimentError(
+            f"model.distances: {longest} absolute positions are too few for windows of {context} tokens; "
+            f"use at least {context}"
+        )
 
 
 def _validate(check: Callable[[Any], T], value: Any, where: str, names: Sequence[str]) -> T:
