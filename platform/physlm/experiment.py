@@ -311,6 +311,19 @@ def parse(text: str, known: Mapping[str, Sequence[str]] | None = None) -> Experi
     return experiment
 
 
+def model(name: str, settings: Sequence[str]) -> ModelConfig:
+    """The model of a name with some knobs set, each as 'knob=value'. Raises ExperimentError."""
+    known = models.registry()
+    value = {"type": name}
+    cls = known[_kind("model", value, known)]
+    for setting in settings:
+        knob, equals, text = setting.partition("=")
+        if not equals:
+            raise ExperimentError(f"model: {setting!r} must be a knob and its value, such as 'width=64'")
+        value[knob] = _read_yaml(text) if text.strip() else text
+    return _validate(cls.model_validate, value, "model", _paths_of(cls))
+
+
 class _Loader(yaml.SafeLoader):
     """YAML with two repairs: 1e-2 is a number (YAML 1.2), and a key given twice is an error."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import experiments
+from physlm.cli import experiments, models
 
 app = typer.Typer(
     name="physlm",
@@ -36,3 +36,4 @@ def root(
 
 
 experiments.add_to(app)
+models.add_to(app)
