@@ -357,6 +357,19 @@ def parse(text: str, known: Mapping[str, Sequence[str]] | None = None) -> Experi
     return experiment
 
 
+def model(name: str, settings: Sequence[str]) -> ModelConfig:
+    """The model of a name with some knobs set, each as 'knob=value'. Raises ExperimentError."""
+    known = models.registry()
+    value = {"type": name}
+    cls = known[_kind("model", value, known)]
+    for setting in settings:
+        knob, equals, text = setting.partition("=")
+        if not equals:
+            raise ExperimentError(f"model: {setting!r} must be a knob and its value, such as 'width=64'")
+        value[knob] = _read_yaml(text) if text.strip() else text
+    return _validate(cls.model_validate, value, "model", _paths_of(cls))
+
+
 class _Loader(yaml.SafeLoader):
     """YAML with two repairs: 1e-2 is a number (YAML 1.2), and a key given twice is an error."""
 
@@ -418,6 +431,7 @@ def _expand(file: _File) -> Iterator[Run]:
         task: TaskConfig = _section("task", file, changes, tasks.registry(), lambda cls: cls.config_type)
         model: ModelConfig = _section("model", file, changes, models.registry(), lambda cls: cls)
         training = _training(file, changes, language(task))
+        _check_model(model, training)
         for seed in file.seeds:
             yield Run(task, model, training, seed)
 
@@ -559,6 +573,20 @@ def _check_mixed(where: str, task: Task[Any], knobs: Mapping[str, Any], context:
         raise ExperimentError(
             f"{where}: an instance has up to {other.max_length} tokens, more than a window of {context}; set "
             f"training.context_length to {other.max_length} or more"
+        )
+
+
+def _check_model(model: ModelConfig, training: TrainingConfig) -> None:
+    """The model must be able to learn to predict the next token of the run's windows."""
+    if not model.causal:
+        raise ExperimentError(
+            f"model.type: {model.type} sees the tokens that it would be trained to predict; choose a decoder"
+        )
+    context, longest = training.context_length, model.longest_context
+    if context is not None and longest is not None and context > longest:
+        raise ExperimentError(
+            f"model.distances: {longest} absolute positions are too few for windows of {context} tokens; "
+            f"use at least {context}"
         )
 
 
