@@ -68,10 +68,17 @@ def observations(member: Member, scored: Scored) -> list[Observation]:
     value_tokens = (part == VALUE).sum(1)[0] // k
     known = right[part == VALUE].reshape(n, k, value_tokens).all(2)  # [N, K]
 
-    def mean(measure: str, values: NDArray[Any], unit: str, scale: float = 1.0, **levels: float | None) -> Observation:
-        return Observation(
-            measure, float(values.mean()) * scale, unit, float(values.std(ddof=1)) / sqrt(n) * scale, n, **levels
-        )
+    def mean(
+        measure: str,
+        values: NDArray[Any],
+        unit: str,
+        scale: float = 1.0,
+        chance: float | None = None,
+        floor: float | None = None,
+        ceiling: float | None = None,
+    ) -> Observation:
+        stderr = float(values.std(ddof=1)) / sqrt(n) * scale
+        return Observation(measure, float(values.mean()) * scale, unit, stderr, n, chance, floor, ceiling)
 
     share = 1 / parameters
     most = task.bits_max
