@@ -77,6 +77,7 @@ class _File(BaseModel):
     sweep: dict[str, list[Value]] = {}
     seeds: list[int] = Field([0], min_length=1)
     measure: list[str] = Field(min_length=1)
+    probe: list[str] = []
     laws: list[str] = []
     hold_out: dict[str, list[Value]] = {}
     budget: Budget = Budget()
@@ -312,7 +313,7 @@ class Experiment:
 def load(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Experiment:
     """Read and validate an experiment file. Raises ExperimentError with one sentence.
 
-    known: valid names of `measure` and `laws`, so that a misspelt one is refused here.
+    known: valid names of `measure`, `probe` and `laws`, so that a misspelt one is refused here.
     """
     try:
         if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
@@ -344,7 +345,7 @@ def parse(text: str, known: Mapping[str, Sequence[str]] | None = None) -> Experi
         for name in getattr(file, key):
             if name not in names:
                 raise ExperimentError(f"{key}: {name!r} is not known; {_nearest(name, names)}")
-    for key in ("seeds", "measure", "laws"):
+    for key in ("seeds", "measure", "probe", "laws"):
         items = getattr(file, key)
         if len(set(items)) < len(items):
             raise ExperimentError(f"{key}: {items} holds a value twice; give each once")
