@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from physlm import experiment
+from physlm import experiment, models
 from physlm.errors import ExperimentError
 from physlm.models.gpt2 import Gpt2Config
 from physlm.tasks.biod import Biod, BiodConfig
@@ -164,7 +164,28 @@ def test_the_defaults_that_identities_rest_on_are_unchanged() -> None:
     assert ScheduleConfig().model_dump() == {
         "type": "cosine", "warmup": 0.02, "warmup_steps": None, "final": 0.1, "decay": 0.2,
     }  # fmt: skip
-    assert Gpt2Config().model_dump() == {"type": "gpt2", "layers": 2, "heads": 2, "width": 32}
+    assert Gpt2Config().model_dump() == {
+        "type": "gpt2", "layers": 2, "heads": 2, "width": 32, "mixer": "attention", "positions": "rotary",
+        "rotary_share": 1.0, "distances": 512, "group_size": 1, "state": None, "expand": None, "short_conv": True,
+        "mlp": "gelu", "mlp_size": 1.0, "experts": 8, "top_k": 1, "capacity": 2.0, "balance": 0.01, "norm": "layer",
+        "canon": "", "bias": True, "tied": True, "bidirectional": False,
+    }  # fmt: skip
+    named = {
+        name: {k: v for k, v in cls().model_dump(exclude={"type"}).items() if v != getattr(Gpt2Config(), k)}
+        for name, cls in models.registry().items()
+    }
+    llama = {"mlp": "gated", "norm": "rms", "bias": False, "tied": False}
+    linear = {**llama, "positions": "none"}
+    assert named == {
+        "bert": {"positions": "absolute", "bidirectional": True}, "gdn": {**linear, "mixer": "gdn"},
+        "gla": {**linear, "mixer": "gla", "short_conv": False}, "gpt2": {},
+        "gpt2-absolute": {"positions": "absolute"}, "gpt2-canon": {"canon": "ABCD"},
+        "gpt2-experts": {"mlp": "experts", "mlp_size": 0.25, "experts": 32},
+        "gpt2-positional": {"mixer": "positional", "positions": "none"}, "gpt2-relative": {"positions": "relative"},
+        "gpt2-uniform": {"mixer": "uniform", "positions": "none"}, "llama": llama,
+        "llama-canon": {**llama, "canon": "ABCD"}, "mamba2": {**linear, "mixer": "mamba2"},
+        "mistral": {**llama, "group_size": 2},
+    }  # fmt: skip
     assert BiodConfig().model_dump() == {
         "type": "biod", "seed": 0, "people": 1000, "attributes": 4, "chunks": 1, "diversity": 64,
         "chunk_length": 1, "vocabulary": 64, "name_length": 3,
@@ -183,3 +204,10 @@ def test_numbers_are_read_as_people_write_them() -> None:
     for text in ("1e-2", "0.01", "1.0e-2", ".01", "1E-2"):
         study = experiment.parse(GOOD.replace("lr: 1e-2", f"lr: {text}"), KNOWN)
         assert study.runs[0].training.optimizer.lr == 0.01
+
+
+def test_a_model_that_cant_be_trained_on_the_runs_windows_is_refused() -> None:
+    with pytest.raises(ExperimentError, match=r"model.type: bert sees the tokens"):
+        experiment.parse(GOOD.replace("type: gpt2", "type: bert"), KNOWN)
+    with pytest.raises(ExperimentError, match=r"model.distances: 4 absolute positions are too few.*use at least"):
+        experiment.parse(GOOD.replace("type: gpt2", "type: gpt2-absolute, distances: 4"), KNOWN)

@@ -1,6 +1,6 @@
 """The pipeline `discover`: from an experiment file to its laws and its page.
 
-    plan -> generate -> train -> measure -> collect -> fit -> report
+    plan -> generate -> train -> measure -> probe -> collect -> fit -> report
 
 Pods get the addresses of S3 and Prometheus from a ConfigMap, as charts/physlm makes it, and credentials from a Secret
 with the keys `accesskey` and `secretkey`, such as Kubeflow Pipelines' own. Both may be missing where pods have an
@@ -18,6 +18,7 @@ from physlm_components.fit import fit
 from physlm_components.generate import generate
 from physlm_components.measure import measure
 from physlm_components.plan import plan
+from physlm_components.probe import probe
 from physlm_components.report import report
 from physlm_components.train import train
 
@@ -27,7 +28,7 @@ CREDENTIALS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS
 SETTINGS = ("PHYSLM_S3_ENDPOINT", "AWS_REGION", "PHYSLM_METRICS_ADDRESS", "PHYSLM_METRICS_PORT")
 """Keys of the ConfigMap, and the variables they become."""
 
-STEPS = (plan, generate, train, measure, collect, fit, report)
+STEPS = (plan, generate, train, measure, probe, collect, fit, report)
 """In their order; `plan` gives the others the experiment's key."""
 
 HOUR = 3600
@@ -43,7 +44,12 @@ class Size:
     seconds: int = HOUR
 
 
-SIZES = {"train": Size("8", "32Gi", 7 * DAY), "measure": Size("4", "16Gi", DAY), "fit": Size("2", "8Gi", DAY)}
+SIZES = {
+    "train": Size("8", "32Gi", 7 * DAY),
+    "measure": Size("4", "16Gi", DAY),
+    "probe": Size("4", "16Gi", DAY),
+    "fit": Size("2", "8Gi", DAY),
+}
 """Of the steps that need more than the usual."""
 
 

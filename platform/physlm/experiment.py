@@ -77,6 +77,7 @@ class _File(BaseModel):
     sweep: dict[str, list[Value]] = {}
     seeds: list[int] = Field([0], min_length=1)
     measure: list[str] = Field(min_length=1)
+    probe: list[str] = []
     laws: list[str] = []
     hold_out: dict[str, list[Value]] = {}
     budget: Budget = Budget()
@@ -312,7 +313,7 @@ class Experiment:
 def load(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Experiment:
     """Read and validate an experiment file. Raises ExperimentError with one sentence.
 
-    known: valid names of `measure` and `laws`, so that a misspelt one is refused here.
+    known: valid names of `measure`, `probe` and `laws`, so that a misspelt one is refused here.
     """
     try:
         if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
@@ -344,7 +345,7 @@ def parse(text: str, known: Mapping[str, Sequence[str]] | None = None) -> Experi
         for name in getattr(file, key):
             if name not in names:
                 raise ExperimentError(f"{key}: {name!r} is not known; {_nearest(name, names)}")
-    for key in ("seeds", "measure", "laws"):
+    for key in ("seeds", "measure", "probe", "laws"):
         items = getattr(file, key)
         if len(set(items)) < len(items):
             raise ExperimentError(f"{key}: {items} holds a value twice; give each once")
@@ -355,6 +356,19 @@ def parse(text: str, known: Mapping[str, Sequence[str]] | None = None) -> Experi
     _check_hold_out(experiment)
     _check_budget(experiment)
     return experiment
+
+
+def model(name: str, settings: Sequence[str]) -> ModelConfig:
+    """The model of a name with some knobs set, each as 'knob=value'. Raises ExperimentError."""
+    known = models.registry()
+    value = {"type": name}
+    cls = known[_kind("model", value, known)]
+    for setting in settings:
+        knob, equals, text = setting.partition("=")
+        if not equals:
+            raise ExperimentError(f"model: {setting!r} must be a knob and its value, such as 'width=64'")
+        value[knob] = _read_yaml(text) if text.strip() else text
+    return _validate(cls.model_validate, value, "model", _paths_of(cls))
 
 
 class _Loader(yaml.SafeLoader):
@@ -418,6 +432,7 @@ def _expand(file: _File) -> Iterator[Run]:
         task: TaskConfig = _section("task", file, changes, tasks.registry(), lambda cls: cls.config_type)
         model: ModelConfig = _section("model", file, changes, models.registry(), lambda cls: cls)
         training = _training(file, changes, language(task))
+        _check_model(model, training)
         for seed in file.seeds:
             yield Run(task, model, training, seed)
 
@@ -559,6 +574,20 @@ def _check_mixed(where: str, task: Task[Any], knobs: Mapping[str, Any], context:
         raise ExperimentError(
             f"{where}: an instance has up to {other.max_length} tokens, more than a window of {context}; set "
             f"training.context_length to {other.max_length} or more"
+        )
+
+
+def _check_model(model: ModelConfig, training: TrainingConfig) -> None:
+    """The model must be able to learn to predict the next token of the run's windows."""
+    if not model.causal:
+        raise ExperimentError(
+            f"model.type: {model.type} sees the tokens that it would be trained to predict; choose a decoder"
+        )
+    context, longest = training.context_length, model.longest_context
+    if context is not None and longest is not None and context > longest:
+        raise ExperimentError(
+            f"model.distances: {longest} absolute positions are too few for windows of {context} tokens; "
+            f"use at least {context}"
         )
 
 

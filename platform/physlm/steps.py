@@ -1,6 +1,6 @@
 """The steps of an experiment, each a plain function over the store; engines, components and tests call these.
 
-    plan -> generate -> train -> measure -> collect -> fit -> report
+    plan -> generate -> train -> measure -> probe -> collect -> fit -> report
 
 Every step first looks at what the store already holds and does only the rest, so any of them may be killed and called
 again. Steps hand nothing to each other but what they write.
@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from physlm import catalog, datasets, laws, measures, sweeps
+from physlm import catalog, datasets, laws, measures, probes, sweeps
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
 from physlm.experiment import Experiment, Run
@@ -49,16 +49,21 @@ def silent(event: Event) -> None:
 
 
 def known_names() -> dict[str, list[str]]:
-    """Valid names of measures and laws, for reading an experiment file."""
-    return {"measure": list(measures.registry()), "laws": list(laws.registry())}
+    """Valid names of measures, probes and laws, for reading an experiment file."""
+    return {"measure": list(measures.registry()), "probe": list(probes.registry()), "laws": list(laws.registry())}
 
 
 def check(experiment: Experiment) -> None:
-    """Raise ExperimentError if a measure doesn't suit a task."""
+    """Raise ExperimentError if a measure or a probe doesn't suit a task."""
+    languages = list({run.task: run.language for run in experiment.runs}.values())
     for name in experiment.measures:
-        for task in {run.task: run.language for run in experiment.runs}.values():
+        for task in languages:
             if reason := measures.registry()[name].suits(task):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
+    for name in experiment.file.probe:
+        for task in languages:
+            if reason := probes.registry()[name].suits(task):
+                raise ExperimentError(f"probe: {name} can't be trained: {reason}")
 
 
 def plan(store: Store, experiment: Experiment, listen: Listener = silent) -> dict[str, Any]:
@@ -70,7 +75,7 @@ def plan(store: Store, experiment: Experiment, listen: Listener = silent) -> dic
     document = summary(experiment)
     store.put(f"{experiment.key}/experiment.yaml", experiment.source.encode())
     store.put_json(f"{experiment.key}/plan.json", {**document, "run_ids": [run.run_id for run in experiment.runs]})
-    left = len(_untrained(store, experiment.runs))
+    left = len(untrained(store, experiment.runs))
     listen(Event("plan", len(experiment.runs) - left, len(experiment.runs), "runs", f"{left} runs to train"))
     return document
 
@@ -107,7 +112,8 @@ def generate(store: Store, experiment: Experiment, listen: Listener = silent) ->
         listen(Event("generate", done, len(worlds), "worlds"))
 
 
-def _untrained(store: Store, runs: Iterable[Run]) -> list[Run]:
+def untrained(store: Store, runs: Iterable[Run]) -> list[Run]:
+    """The runs that aren't complete in the store."""
     return [run for run in runs if not store.exists(layout.completed_key(run.run_id))]
 
 
@@ -123,7 +129,7 @@ def train(
 
     Raises Interrupted on Ctrl-C; the store then holds a state to go on from.
     """
-    runs = _untrained(store, experiment.runs)
+    runs = untrained(store, experiment.runs)
     finished = len(experiment.runs) - len(runs)
     if not runs:
         listen(Event("train", 1, 1, text=f"nothing to train: all {finished} runs are in the store"))
@@ -150,7 +156,7 @@ def train(
 
     arguments = ["--store", store.url, "--runs", key, "--checkpoint-seconds", str(checkpoint_seconds)]
     local.run_shards("physlm.training", arguments, len(shards), hear)
-    if left := _untrained(store, runs):
+    if left := untrained(store, runs):
         raise PhyslmError(f"{len(left)} runs were not completed, such as {left[0].run_id}; run the same again to go on")
 
 
@@ -169,14 +175,33 @@ def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> 
             listen(Event("measure", done, len(experiment.runs), "runs", name))
 
 
+def probe(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
+    """Train the probes that the store doesn't hold yet on the trained models, a cohort at a time."""
+    registry = probes.registry()
+    done, total = 0, len(experiment.file.probe) * len(experiment.runs)
+    for name in experiment.file.probe:
+        cls = registry[name]
+        left = [run for run in experiment.runs if not store.exists(catalog.key(run.run_id, cls.source()))]
+        done += len(experiment.runs) - len(left)
+        for cohort in planning.cohorts(left):
+            from physlm.probes.taking import take
+
+            take(store, cls, cohort)
+            done += len(cohort)
+            listen(Event("probe", done, total, "probes of runs", name))
+
+
 def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> pl.DataFrame:
     """Gather the experiment's observations from the catalogue into one table, and store it.
 
     Adds the columns `experiment`, `held_out` and `chosen`: false for runs of a sweep that aren't the best of their
     condition. Which are is stored as `sweep.json`. Diverged runs are in it with their learning curves alone.
     """
-    registry = measures.registry()
-    sources = [layout.CURVE_SOURCE, *(registry[name].source() for name in experiment.measures)]
+    sources = [
+        layout.CURVE_SOURCE,
+        *(measures.registry()[name].source() for name in experiment.measures),
+        *(probes.registry()[name].source() for name in experiment.file.probe),
+    ]
     table = catalog.collect(store, [run.run_id for run in experiment.runs], sources)
     held_out = [run.run_id for run in experiment.runs if experiment.held_out(run)]
     choices = sweeps.choose(experiment, final(table))
@@ -234,8 +259,8 @@ def law_key(experiment: Experiment, law: str) -> str:
 
 
 def final(table: pl.DataFrame) -> pl.DataFrame:
-    """The last observation of each run and measure."""
-    return table.sort("tokens").group_by("run_id", "measure", maintain_order=True).last()
+    """The last observation of each run and measure, of models as wholes."""
+    return catalog.overall(table).sort("tokens").group_by("run_id", "measure", maintain_order=True).last()
 
 
 def report(store: Store, experiment: Experiment, listen: Listener = silent) -> str:
@@ -253,6 +278,7 @@ def run(store: Store, experiment: Experiment, listen: Listener = silent, *, proc
     generate(store, experiment, listen)
     train(store, experiment, listen, processes=processes)
     measure(store, experiment, listen)
+    probe(store, experiment, listen)
     collect(store, experiment, listen)
     fit(store, experiment, listen)
     return report(store, experiment, listen)

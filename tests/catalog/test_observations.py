@@ -45,6 +45,28 @@ def test_nothing_collected_is_an_empty_table(tmp_path: Path) -> None:
     assert "measure" in table.columns
 
 
+def test_a_table_from_before_there_were_probes_reads_with_empty_columns(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    old = catalog.table(RUN, "loss-v1", ROWS).drop("target", "layer", "position")
+    catalog.write(store, old, catalog.key("a1", "loss-v1"))
+    read = catalog.read(store, catalog.key("a1", "loss-v1"))
+    assert read.select(old.columns).equals(old)
+    assert read.select("target", "layer", "position").null_count().row(0) == (2, 2, 2)
+    assert catalog.overall(catalog.collect(store, ["a1"], ["loss-v1"])).height == 2
+
+
+def test_a_model_as_a_whole_is_told_from_its_layers(tmp_path: Path) -> None:
+    moment = ROWS[0][0]
+    places: list[dict[str, int]] = [{}, {"layer": 0}, {"layer": 1}, {"position": 0}]
+    rows = [(moment, Observation("probe.p.x", float(i), "1", target="x", **at)) for i, at in enumerate(places)]
+    table = catalog.table(RUN, "probe-p-v1", rows)
+    assert table["layer"].to_list() == [None, 0, 1, None]
+    assert catalog.overall(table)["value"].to_list() == [0.0]
+    store = open_store(tmp_path)
+    catalog.write(store, table, catalog.key("a1", "probe-p-v1"))
+    assert catalog.collect(store, ["a1"], ["probe-p-v1"]).height == 4
+
+
 def test_what_is_no_table_is_named(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     store.put("runs/a1/observations/loss-v1.parquet", b"not parquet")

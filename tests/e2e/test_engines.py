@@ -31,6 +31,7 @@ vary:
   training.exposures: [20, 40, 80]
 seeds: [0, 1]
 measure: [knowledge_bits, loss]
+probe: [linear]
 laws: [capacity]
 hold_out: {model.width: [16]}
 """
@@ -49,7 +50,7 @@ def run(store: str, *options: str, text: str = TINY, folder: Path) -> subprocess
 
 def observations(store: Store) -> pl.DataFrame:
     key = experiment.parse(TINY, steps.known_names()).key
-    return catalog.read(store, f"{key}/observations.parquet").sort("run_id", "measure", "tokens")
+    return catalog.read(store, f"{key}/observations.parquet").sort("run_id", "measure", "layer", "tokens")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_specs_are_compiled_without_secrets_for_unprivileged_pods(tmp_path: Path
     command = [sys.executable, "-m", "physlm_pipelines.compile", str(tmp_path)]
     subprocess.run(command, check=True, env=os.environ | {"PHYSLM_IMAGE": image}, capture_output=True)
     compiled = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.yaml")}
-    names = ("plan", "generate", "train", "measure", "collect", "fit", "report")
+    names = ("plan", "generate", "train", "measure", "probe", "collect", "fit", "report")
     assert sorted(compiled) == sorted(
         [*(f"components/compiled/{n}.yaml" for n in names), "pipelines/compiled/discover.yaml"]
     )

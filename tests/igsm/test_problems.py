@@ -271,15 +271,16 @@ def sketch(steps: list[Any], problem: Any) -> str:
 @pytest.mark.parametrize("knobs", [TINY, {"op": 4}, {**TINY, "reask": True}, {"op": 3, "order": "qp"}], ids=str)
 def test_no_template_of_a_test_is_seen_in_training(knobs: dict[str, Any], read: Any, read_steps: Any) -> None:
     task = igsm(**knobs)
-    train, test = (
+    train, validation, test = (
         Counter(
             sketch(read_steps(text), read(text, task.config.modulus)) for text in texts(task, Stream(split, seed), 1500)
         )
-        for split, seed in (("train", 0), ("test", 1))
+        for split, seed in (("train", 0), ("validation", 0), ("test", 1))
     )
     assert max(train.values()) > 5
     assert max(test.values()) > 5
-    assert not train.keys() & test.keys()
+    assert not (train | validation).keys() & test.keys()
+    assert train.keys() & validation.keys()
 
 
 def test_templates_do_not_depend_on_names_numbers_letters_or_retries(read: Any, read_steps: Any) -> None:

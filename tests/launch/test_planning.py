@@ -54,3 +54,16 @@ def test_shards_share_the_work_evenly(count: int) -> None:
 def test_the_plan_doesnt_depend_on_the_order_of_runs() -> None:
     study = experiment.parse(TEXT.format(widths=[8, 16], exposures=[100, 300], seeds=[0, 1, 2]))
     assert planning.shards(study.runs, 3) == planning.shards(study.runs[::-1], 3)
+
+
+def test_large_models_train_in_small_cohorts() -> None:
+    """Memory and FLOPs of a step bound a cohort, and a run that is too large for both is one of its own."""
+    text = TEXT.format(widths=[16, 2048, 16_384], exposures=[1], seeds=list(range(16)))
+    groups = planning.cohorts(experiment.parse(text).runs)
+    sizes = {width: {len(g) for g in groups if g[0].model.width == width} for width in (16, 2048, 16_384)}
+    assert sizes[16] == {16}
+    assert max(sizes[2048]) in range(2, 16)
+    assert sizes[16_384] == {1}
+    for group in groups:
+        step = sum(run.training.batch_size * run.context_length * run.flops_per_token for run in group)
+        assert len(group) == 1 or step <= planning.STEP_FLOPS

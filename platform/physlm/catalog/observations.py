@@ -24,6 +24,11 @@ class Observation:
 
     value, chance, floor, ceiling   in `unit`; None where it isn't defined
     stderr                          standard error of the value in `unit`, from the n items it is a mean over
+    target, layer, position         of a probe: what it reads, from which layer (0 is the embedding), and at which place
+                                    or distance
+
+    A measure may come at many layers and positions. The one without either stands for the model as a whole: laws,
+    metrics and tables are made of those (`overall`).
     """
 
     measure: str
@@ -34,6 +39,9 @@ class Observation:
     chance: float | None = None
     floor: float | None = None
     ceiling: float | None = None
+    target: str | None = None
+    layer: int | None = None
+    position: int | None = None
 
 
 OBSERVATION_SCHEMA = {
@@ -54,6 +62,9 @@ OBSERVATION_SCHEMA = {
     "floor": pl.Float64,
     "ceiling": pl.Float64,
     "unit": pl.String,
+    "target": pl.String,
+    "layer": pl.Int64,
+    "position": pl.Int64,
 }
 
 
@@ -93,11 +104,18 @@ def write(store: Store, frame: pl.DataFrame, object_key: str) -> None:
 
 
 def read(store: Store, object_key: str) -> pl.DataFrame:
-    """Read a stored table. Raises MissingObject or CorruptObject, naming the key."""
+    """Read a stored table; columns that are younger than it are null. Raises MissingObject or CorruptObject."""
     try:
-        return pl.read_parquet(io.BytesIO(store.get(object_key)))
+        frame = pl.read_parquet(io.BytesIO(store.get(object_key)))
+        missing = {name: kind for name, kind in OBSERVATION_SCHEMA.items() if name not in frame.columns}
+        return frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in missing.items())
     except pl.exceptions.PolarsError as error:
         raise CorruptObject(f"{object_key} is not a Parquet table: {error}") from None
+
+
+def overall(frame: pl.DataFrame) -> pl.DataFrame:
+    """The observations of models as wholes, without those of single layers and positions."""
+    return frame.filter(pl.col("layer").is_null() & pl.col("position").is_null())
 
 
 def collect(store: Store, runs: Sequence[str], sources: Sequence[str]) -> pl.DataFrame:
@@ -113,4 +131,6 @@ def collect(store: Store, runs: Sequence[str], sources: Sequence[str]) -> pl.Dat
                 frames.append(read(store, key(run_id, source)))
             except MissingObject:
                 continue
-    return pl.concat(frames, how="diagonal_relaxed").sort("run_id", "source", "measure", "tokens", maintain_order=True)
+    return pl.concat(frames, how="diagonal_relaxed").sort(
+        "run_id", "source", "measure", "layer", "position", "tokens", maintain_order=True
+    )

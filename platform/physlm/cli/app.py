@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import experiments, tasks
+from physlm.cli import experiments, models, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -36,4 +36,5 @@ def root(
 
 
 experiments.add_to(app)
+models.add_to(app)
 tasks.add_to(app)

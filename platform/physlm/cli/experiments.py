@@ -1,20 +1,23 @@
-"""Commands on an experiment file: plan, run, submit."""
+"""Commands on an experiment file: plan, run, measure, probe, submit."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from physlm import catalog, measures, probes, steps
 from physlm import experiment as experiments
-from physlm import steps
 from physlm.cli import console
-from physlm.errors import LawDataError
+from physlm.errors import ExperimentError, LawDataError, UserError
 from physlm.experiment import Experiment
 from physlm.launch import engines, estimate
+from physlm.report import wording
+from physlm.steps import Listener
 from physlm.store import Store, open_store
 from physlm.store.local import LocalStore
 
@@ -37,6 +40,8 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command(epilog="Example: physlm plan pipelines/experiments/capacity.yaml")(plan)
     app.command(epilog="Example: physlm run pipelines/experiments/capacity.yaml --store ./results")(run)
+    app.command(epilog="Example: physlm measure pipelines/experiments/grammar.yaml --store ./results")(measure)
+    app.command(epilog="Example: physlm probe pipelines/experiments/grammar.yaml --store ./results")(probe)
     app.command(
         epilog="Example: physlm submit pipelines/experiments/capacity.yaml --store s3://physlm --host http://localhost:8888"
     )(submit)
@@ -125,6 +130,52 @@ def _show(store: Store, experiment: Experiment, as_json: bool) -> None:
     if refused:
         name, reason = next(iter(refused.items()))
         raise LawDataError(f"laws: {name} can't be fitted: {reason}")
+
+
+def measure(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Take the experiment's measures from its trained models: the step alone."""
+    experiment = _load(file)
+    sources = [measures.registry()[name].source() for name in experiment.file.measure]
+    _step(steps.measure, sources, experiment, store, as_json)
+
+
+def probe(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Train the experiment's probes on its trained models: the step alone."""
+    experiment = _load(file)
+    if not experiment.file.probe:
+        raise ExperimentError(f"{file}: probe: names no probe; known are {', '.join(probes.registry())}")
+    sources = [probes.registry()[name].source() for name in experiment.file.probe]
+    _step(steps.probe, sources, experiment, store, as_json)
+
+
+def _step(
+    step: Callable[[Store, Experiment, Listener], None],
+    sources: Sequence[str],
+    experiment: Experiment,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Do one step on models that are trained already, and print what it observed of them as wholes."""
+    steps.check(experiment)
+    opened = open_store(store)
+    if left := steps.untrained(opened, experiment.runs):
+        raise UserError(
+            f"{store}: {len(left)} of {len(experiment.runs)} runs are not trained there; physlm run trains them"
+        )
+    with console.progress(quiet=as_json) as listen:
+        step(opened, experiment, listen)
+    table = catalog.overall(catalog.collect(opened, [run.run_id for run in experiment.runs], sources))
+    rows = table.select("run_id", "seed", "measure", "value", "stderr", "chance", "floor", "unit").to_dicts()
+    if as_json:
+        console.print_json({"experiment": experiment.name, "observations": rows})
+        return
+    shown = Table(box=None, pad_edge=False)
+    for name in ("run", "measure", "value", "± stderr", "chance", "floor", "unit"):
+        shown.add_column(name, justify="left" if name in ("run", "measure", "unit") else "right")
+    for row in rows:
+        numbers = (wording.number(row[name]) for name in ("value", "stderr", "chance", "floor"))
+        shown.add_row(row["run_id"], row["measure"], *numbers, "" if row["unit"] == "1" else row["unit"])
+    console.output.print(shown)
 
 
 def submit(

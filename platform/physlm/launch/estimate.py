@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from physlm.experiment import Run
 from physlm.launch import local, planning
@@ -13,7 +11,6 @@ from physlm.launch import local, planning
 ACCELERATORS: Mapping[str, float] = {"A100": 312e12, "H100": 989e12}
 UTILISATION = 0.3
 _MEASURED_SHAPES = 4
-_STEPS = 4
 
 
 def seconds(runs: Sequence[Run]) -> dict[str, float]:
@@ -41,7 +38,7 @@ def _rate_here(runs: Sequence[Run]) -> float | None:
     try:
         import torch
 
-        from physlm.training.cohort import Cohort
+        from physlm.training.grouping import tokens_per_second
     except ImportError:
         return None
     cohorts = sorted(planning.cohorts(runs), key=lambda c: -sum(run.flops for run in c))[:_MEASURED_SHAPES]
@@ -50,26 +47,10 @@ def _rate_here(runs: Sequence[Run]) -> float | None:
     total, spent = 0.0, 0.0
     try:
         for cohort in cohorts:
-            total_here = sum(run.flops for run in cohort)
-            total += total_here
-            spent += total_here / _measure(Cohort, cohort[: max(1, len(cohort) // local.cores())], torch)
+            part = cohort[: max(1, len(cohort) // local.cores())]
+            rate = tokens_per_second(part, torch.device("cpu")) * part[0].flops_per_token
+            total += sum(run.flops for run in cohort)
+            spent += sum(run.flops for run in cohort) / rate
     finally:
         torch.set_num_threads(threads)
     return local.cores() * total / spent
-
-
-def _measure(cohort_type: Any, cohort: Sequence[Run], torch: Any) -> float:
-    """FLOP/s of one process that trains this cohort."""
-    first = cohort[0]
-    vocabulary = len(first.language.vocabulary)
-    optimizers = [run.training.optimizer for run in cohort]
-    trained = cohort_type(first.model, vocabulary, optimizers, [run.seed for run in cohort], torch.device("cpu"))
-    shape = (len(cohort), first.training.batch_size, first.context_length)
-    tokens = torch.zeros(shape, dtype=torch.int64)
-    wanted = torch.ones(shape, dtype=torch.bool)
-    times = []
-    for _ in range(_STEPS):
-        begin = time.perf_counter()
-        trained.step(tokens, wanted, [1.0] * len(cohort))
-        times.append(time.perf_counter() - begin)
-    return float(tokens.numel() * first.flops_per_token / min(times))

@@ -6,10 +6,13 @@ import heapq
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from physlm.experiment import Run
+from physlm.models.contract import ModelConfig
 
 MAX_MEMBERS = 64  # more gain nothing on a CPU and little on an accelerator
+STEP_FLOPS = 1e12  # a step of so many occupies the largest accelerator for milliseconds: more members gain nothing
 _IMBALANCE = 1.05  # cohorts are split until the longest shard is at most this much above the mean
 _BYTES = 32 * 1024**3
 # A token of a small model costs about as much as this many FLOPs beside its arithmetic: memory traffic and dispatch.
@@ -30,14 +33,19 @@ def work(tokens: float, flops: float) -> float:
 
 
 def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
-    """Group runs of one shape; the order of `runs` doesn't matter."""
+    """Group runs of one shape, as many as gain from it and fit into memory; the order of `runs` doesn't matter.
+
+    The training process may split a group further, when it has measured its device.
+    """
     groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda r: (-_work([r]), r.run_id)):
         groups[run.shape].append(run)
     result = []
     for group in groups.values():
-        parts = max(-(-len(group) // MAX_MEMBERS), -(-sum(map(memory, group)) // _BYTES))
-        result += deal(group, parts)
+        run, count = group[0], len(group)  # runs of one shape need the same memory and FLOPs for a step
+        step = run.training.batch_size * run.context_length * run.flops_per_token
+        parts = max(ceil(count / MAX_MEMBERS), ceil(count * memory(run) / _BYTES), ceil(count * step / STEP_FLOPS))
+        result += deal(group, min(parts, count))
     return result
 
 
@@ -51,11 +59,18 @@ def deal(group: Sequence[Run], parts: int) -> list[list[Run]]:
 
 
 def memory(run: Run) -> int:
-    """Bytes that a run needs in training, roughly: parameters with gradients and moments, and activations."""
-    model, training = run.model, run.training
-    tokens = training.batch_size * run.context_length
-    activations = tokens * (model.layers * 24 * model.width + 4 * len(run.language.vocabulary))
-    return 4 * (6 * run.parameters + activations)
+    """Bytes that a run needs in training, roughly."""
+    return training_bytes(run.model, len(run.language.vocabulary), run.context_length, run.training.batch_size)
+
+
+def training_bytes(model: ModelConfig, vocabulary: int, context: int, batch_size: int) -> int:
+    """Bytes that training one model takes, roughly, in single precision.
+
+    Parameters with gradients, moments and what the optimiser makes on its way; what the backward pass needs, and as
+    much of the logits again while it runs.
+    """
+    kept = model.activations_per_token(vocabulary, context) + 2 * vocabulary
+    return 4 * (6 * model.parameters(vocabulary) + batch_size * context * kept)
 
 
 def shards(runs: Sequence[Run], count: int) -> list[Shard]:

@@ -77,10 +77,17 @@ def observations(member: Member, scored: Scored) -> list[Observation]:
     wrong = np.bincount(owner[told > 0] * k + told[told > 0] - 1, ~right[told > 0], n * k).reshape(n, k)
     known = wrong[:, : world.attributes] == 0  # [N, attributes]
 
-    def mean(measure: str, values: NDArray[Any], unit: str, scale: float = 1.0, **levels: float | None) -> Observation:
-        return Observation(
-            measure, float(values.mean()) * scale, unit, float(values.std(ddof=1)) / sqrt(n) * scale, n, **levels
-        )
+    def mean(
+        measure: str,
+        values: NDArray[Any],
+        unit: str,
+        scale: float = 1.0,
+        chance: float | None = None,
+        floor: float | None = None,
+        ceiling: float | None = None,
+    ) -> Observation:
+        stderr = float(values.std(ddof=1)) / sqrt(n) * scale
+        return Observation(measure, float(values.mean()) * scale, unit, stderr, n, chance, floor, ceiling)
 
     of_sets = []
     if world.sets is not None:

@@ -24,7 +24,7 @@ def take(store: Store, measure: type[Measure], cohort: Sequence[Run]) -> None:
     sound = [run for run in cohort if markers[run.run_id]["status"] == "trained"]
     rows: dict[str, list[tuple[catalog.Moment, catalog.Observation]]] = {run.run_id: [] for run in cohort}
     if sound:
-        decoder = _load(store, sound, [markers[run.run_id]["tokens"] for run in sound])
+        decoder = load(store, sound, [markers[run.run_id]["tokens"] for run in sound])
         members = [Member(run.language, run.seed, run.context_length, run.parameters_counted) for run in sound]
         for run, observations in zip(sound, measure().take(decoder, members), strict=True):
             marker = markers[run.run_id]
@@ -35,7 +35,8 @@ def take(store: Store, measure: type[Measure], cohort: Sequence[Run]) -> None:
         catalog.write(store, frame, catalog.key(run.run_id, measure.source()))
 
 
-def _load(store: Store, runs: Sequence[Run], tokens: Sequence[int]) -> Decoder:
+def load(store: Store, runs: Sequence[Run], tokens: Sequence[int]) -> Decoder:
+    """The trained models of runs of one shape as one decoder, ready to be measured."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     decoder = Decoder(runs[0].model, len(runs[0].language.vocabulary), len(runs))
     parameters = dict(decoder.named_parameters())

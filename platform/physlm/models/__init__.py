@@ -1,6 +1,12 @@
-"""Architectures: a config file for each (torch-free), parts in `parts/`, the batched decoder and its cohort."""
+"""Architectures, torch-free and found by themselves; parts in `parts/`; the batched decoder of a cohort."""
 
-from physlm.models import gpt2
-from physlm.models.contract import ModelConfig, parse, registry
+import importlib
+import pkgutil
 
-__all__ = ["ModelConfig", "gpt2", "parse", "registry"]
+for _module in pkgutil.iter_modules(__path__):
+    if _module.name not in ("decoder", "parts"):  # which bring torch, and are imported when models are built
+        importlib.import_module(f"{__name__}.{_module.name}")
+
+from physlm.models.contract import ModelConfig, parse, registry  # noqa: E402
+
+__all__ = ["ModelConfig", "parse", "registry"]

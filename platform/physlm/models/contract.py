@@ -25,15 +25,33 @@ class ModelConfig(BaseModel):
 
     @abstractmethod
     def body_parameters(self) -> int:
-        """Parameters without the token embedding (and without the output layer that is tied to it)."""
+        """Parameters without the token embedding and the output layer, tied to it or not."""
 
+    @abstractmethod
     def parameters(self, rows: int) -> int:
         """Parameters with `rows` embedding rows: all rows of the vocabulary, or only those in use."""
-        return self.body_parameters() + rows * self.width
 
     @abstractmethod
     def flops_per_token(self, vocabulary: int, context: int) -> int:
         """Floating-point operations of a forward pass per token, 2 for a multiply-add, in windows of `context`."""
+
+    @abstractmethod
+    def activations_per_token(self, vocabulary: int, context: int) -> int:
+        """Numbers that a training step keeps for its backward pass, per token; an estimate."""
+
+    @abstractmethod
+    def cache_numbers(self, context: int) -> int:
+        """Numbers that generation keeps of one sequence of `context` tokens."""
+
+    @property
+    def causal(self) -> bool:
+        """Whether no position sees a later one, so that the model can be trained on the next token."""
+        return True
+
+    @property
+    def longest_context(self) -> int | None:
+        """Most tokens of a window that the model has positions for; None where there is no limit."""
+        return None
 
 
 _REGISTRY: dict[str, type[ModelConfig]] = {}

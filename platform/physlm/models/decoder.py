@@ -6,61 +6,70 @@ is a cohort of one, so there is one code path.
 
 from __future__ import annotations
 
-from math import sqrt
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from physlm import randomness
+from physlm.models import parts
+from physlm.models.architecture import DecoderConfig
 from physlm.models.contract import ModelConfig
-from physlm.models.gpt2 import Gpt2Config
-from physlm.models.parts.attention import Attention
-from physlm.models.parts.linear import Linear
-from physlm.models.parts.mlp import Mlp
-from physlm.models.parts.norm import LayerNorm
+from physlm.models.parts.cache import Cache
+from physlm.models.parts.canon import canon_of
+from physlm.models.parts.contract import MIXERS, MLPS, draws_of, initial_std, normal
+from physlm.models.parts.norm import norm_of
 
-
-def initial_std(width: int) -> float:
-    """Standard deviation of embeddings and weights: GPT-2's 0.02 at width 768, and the same spread of sums elsewhere.
-
-    A fixed 0.02 leaves a model of width 16 so flat that it stores half as much in 300 exposures.
-    """
-    return 0.02 * sqrt(768 / width)
+assert parts  # importing it registers the parts
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """x + mixer(norm(x)), then x + mlp(norm(x)) where there is an MLP; Canon A and C stand behind the norms."""
 
-    def __init__(self, config: ModelConfig, members: int) -> None:
+    def __init__(self, config: DecoderConfig, members: int) -> None:
         super().__init__()
-        std = initial_std(config.width)
-        residual_std = std / (2 * config.layers) ** 0.5
-        self.attention_norm = LayerNorm(members, config.width)
-        self.attention = Attention(members, config.width, config.heads, std=std, residual_std=residual_std)
-        self.mlp_norm = LayerNorm(members, config.width)
-        self.mlp = Mlp(members, config.width, std=std, residual_std=residual_std)
+        self.attention_norm = norm_of(config, members)
+        self.canon_a = canon_of(config, "A", members, config.width)
+        self.attention = MIXERS[config.mixer](config, members)  # its name whatever it is: draws are keyed by it
+        self.mlp = None
+        if config.mlp != "none":
+            self.mlp_norm = norm_of(config, members)
+            self.canon_c = canon_of(config, "C", members, config.width)
+            self.mlp = MLPS[config.mlp](config, members)
 
-    def forward(self, x: Tensor, batch: int) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), batch)
-        y: Tensor = x + self.mlp(self.mlp_norm(x))
+    def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
+        normal = self.attention_norm(x)
+        if self.canon_a is not None:
+            normal = self.canon_a(normal, batch, cache)
+        x = x + self.attention(normal, batch, cache)
+        if self.mlp is None:
+            return x
+        normal = self.mlp_norm(x)
+        if self.canon_c is not None:
+            normal = self.canon_c(normal, batch, cache)
+        y: Tensor = x + self.mlp(normal, batch, cache)
         return y
 
 
 class Decoder(nn.Module):
-    """M decoders with tied embeddings.
+    """M decoders put together as their config says.
 
     forward: tokens int64 [M, B, T] -> hidden states [M, B·T, d]; `logits` maps them to [M, n, V].
+    step: the same for tokens that follow those in a cache.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int, members: int) -> None:
         super().__init__()
-        if not isinstance(config, Gpt2Config):
+        if not isinstance(config, DecoderConfig):
             raise TypeError(f"no decoder is known for the model {config.type!r}")
         self.config, self.vocabulary = config, vocabulary
+        self.draws = dict.fromkeys(("embedding", "unembedding", "positions"), normal(initial_std(config.width)))
         self.embedding = nn.Parameter(torch.empty(members, vocabulary, config.width))
+        self.unembedding = None if config.tied else nn.Parameter(torch.empty(members, vocabulary, config.width))
+        self.positions = None
+        if config.positions == "absolute":
+            self.positions = nn.Parameter(torch.empty(members, config.distances, config.width))
         self.blocks = nn.ModuleList(Block(config, members) for _ in range(config.layers))
-        self.norm = LayerNorm(members, config.width)
+        self.norm = norm_of(config, members)
 
     @property
     def members(self) -> int:
@@ -68,17 +77,44 @@ class Decoder(nn.Module):
         return self.embedding.shape[0]
 
     def forward(self, tokens: Tensor) -> Tensor:
+        return self._run(tokens, None)
+
+    @torch.no_grad()
+    def step(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """Hidden states [M, B·t, d] of the tokens [M, B, t] that follow those in the cache, which then holds them too.
+
+        An empty `Cache()` stands for the start. Raises ValueError for an encoder, whose states are never final.
+        """
+        if not self.config.causal:
+            raise ValueError(f"{self.config.type} sees later tokens, so it can't go on from earlier ones")
+        hidden = self._run(tokens, cache)
+        cache.length += tokens.shape[2]
+        return hidden
+
+    def _run(self, tokens: Tensor, cache: Cache | None) -> Tensor:
         members, batch, context = tokens.shape
         first_row = torch.arange(members, device=tokens.device).view(-1, 1, 1) * self.vocabulary
-        x = embedding(tokens + first_row, self.embedding.flatten(0, 1)).view(members, batch * context, -1)
+        x = embedding(tokens + first_row, self.embedding.flatten(0, 1))
+        if self.positions is not None:
+            x = x + self._places(cache.length if cache else 0, context)
+        x = x.view(members, batch * context, -1)
         for block in self.blocks:
-            x = block(x, batch)
+            x = block(x, batch, cache)
         y: Tensor = self.norm(x)
         return y
 
+    def _places(self, start: int, context: int) -> Tensor:
+        assert self.positions is not None
+        if start + context > self.positions.shape[1]:
+            raise ValueError(
+                f"a window of {start + context} tokens is longer than the {self.positions.shape[1]} absolute positions"
+            )
+        return self.positions[:, None, start : start + context]
+
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden [M, n, d] -> logits [M, n, V]."""
-        return torch.bmm(hidden, self.embedding.transpose(1, 2))
+        rows = self.embedding if self.unembedding is None else self.unembedding
+        return torch.bmm(hidden, rows.transpose(1, 2))
 
 
 def initialise(decoder: Decoder, seeds: list[int]) -> None:
@@ -86,16 +122,18 @@ def initialise(decoder: Decoder, seeds: list[int]) -> None:
 
     Names the draws after the parameters, so a part added to the decoder leaves the others' draws as they are.
     """
-    stds = {f"{name}.weight": part.std for name, part in decoder.named_modules() if isinstance(part, Linear)}
-    stds["embedding"] = initial_std(decoder.config.width)
     with torch.no_grad():
-        for name, parameter in decoder.named_parameters():
-            if name.endswith("gain"):
-                parameter.fill_(1.0)
-            elif name.endswith("bias"):
-                parameter.zero_()
-            else:
-                for m, seed in enumerate(seeds):
-                    generator = torch.Generator().manual_seed(randomness.key("init", name, seed) >> 1)
-                    draw = torch.randn(parameter.shape[1:], generator=generator) * stds[name]
-                    parameter[m].copy_(draw)
+        for path, module in decoder.named_modules():
+            draws = draws_of(module)
+            for own, parameter in module.named_parameters(recurse=False):
+                name = f"{path}.{own}" if path else own
+                if draw := draws.get(own):
+                    for m, seed in enumerate(seeds):
+                        generator = torch.Generator().manual_seed(randomness.key("init", name, seed) >> 1)
+                        parameter[m].copy_(draw(parameter.shape[1:], generator))
+                elif own.endswith("gain"):
+                    parameter.fill_(1.0)
+                elif own.endswith("bias"):
+                    parameter.zero_()
+                else:
+                    raise TypeError(f"{name}: it isn't said how this parameter is drawn")

@@ -1,38 +1,73 @@
-"""GPT-2 with rotary positions instead of absolute ones and tied embeddings: GPT2-ℓ-h of the Physics papers.
+"""GPT-2 as the Physics papers train it: rotary positions instead of absolute ones, tied embeddings (GPT2-ℓ-h).
 
 Pre-norm blocks x + attention(norm(x)), x + mlp(norm(x)); biases everywhere, GELU, hidden layer 4 × width, no dropout.
+Parameters without embedding: ℓ·(12d² + 13d) + 2d. The original with learned absolute positions is `gpt2-absolute`.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field
 
-from physlm.models.contract import ModelConfig, register
+from physlm.models.architecture import DecoderConfig, Mixer, Mlp, Positions
+from physlm.models.contract import register
 
 
 @register
-class Gpt2Config(ModelConfig):
-    """Knobs of `gpt2`. Parameters without embedding: ℓ·(12d² + 13d) + 2d."""
+class Gpt2Config(DecoderConfig):
+    """GPT-2 with rotary positions."""
 
     type: Literal["gpt2"] = "gpt2"
 
-    @model_validator(mode="after")
-    def _even_heads(self) -> Gpt2Config:
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width: {self.width} can't be split into {self.heads} heads of even size (rotary positions turn "
-                f"pairs); use a multiple of {2 * self.heads}"
-            )
-        return self
 
-    def body_parameters(self) -> int:
-        d = self.width
-        return self.layers * (12 * d * d + 13 * d) + 2 * d
+@register
+class Gpt2AbsoluteConfig(DecoderConfig):
+    """GPT-2 as published (Radford et al. 2019): an embedding of absolute positions is added to the tokens'."""
 
-    def flops_per_token(self, vocabulary: int, context: int) -> int:
-        d = self.width
-        # scores and weighted sum over (context + 1) / 2 positions on average
-        attention = 2 * d * (context + 1)
-        return self.layers * (24 * d * d + attention) + 2 * d * vocabulary
+    type: Literal["gpt2-absolute"] = "gpt2-absolute"
+    positions: Positions = Field("absolute", description="how attention knows of positions")
+
+
+@register
+class Gpt2RelativeConfig(DecoderConfig):
+    """GPT-2 whose attention adds a learned number for each head and distance (Raffel et al. 2020, without buckets)."""
+
+    type: Literal["gpt2-relative"] = "gpt2-relative"
+    positions: Positions = Field("relative", description="how attention knows of positions")
+
+
+@register
+class Gpt2UniformConfig(DecoderConfig):
+    """Part 1's GPT_uni: head i averages the last 2^i tokens, whatever they are."""
+
+    type: Literal["gpt2-uniform"] = "gpt2-uniform"
+    mixer: Mixer = Field("uniform", description="what moves information between tokens")
+    positions: Positions = Field("none", description="how attention knows of positions")
+
+
+@register
+class Gpt2PositionalConfig(DecoderConfig):
+    """Part 1's GPT_pos: attention weights depend on distances alone."""
+
+    type: Literal["gpt2-positional"] = "gpt2-positional"
+    mixer: Mixer = Field("positional", description="what moves information between tokens")
+    positions: Positions = Field("none", description="how attention knows of positions")
+
+
+@register
+class Gpt2ExpertsConfig(DecoderConfig):
+    """GPT-2 with 32 experts d → d → d in the place of each MLP, one for each token (Part 3.3)."""
+
+    type: Literal["gpt2-experts"] = "gpt2-experts"
+    mlp: Mlp = Field("experts", description="feed-forward layer")
+    mlp_size: float = Field(0.25, gt=0, le=16, description="its hidden size over the usual: 4 widths, gated 8/3 widths")
+    experts: int = Field(32, ge=2, le=4096, description="experts of a mixture")
+
+
+@register
+class Gpt2CanonConfig(DecoderConfig):
+    """GPT-2 with rotary positions and Canon layers at all four places (Part 4.1)."""
+
+    type: Literal["gpt2-canon"] = "gpt2-canon"
+    canon: str = Field("ABCD", pattern="^A?B?C?D?$", description="Canon layers, such as AC or ABCD")

@@ -56,8 +56,9 @@ class Evidence:
 
     @cached_property
     def measured(self) -> pl.DataFrame:
-        """The last observation of each run and measure, learning curves left out."""
-        table = self.observations.filter(pl.col("source") != layout.CURVE_SOURCE).drop_nulls("value")
+        """The last observation of each run and measure, of models as wholes; learning curves left out."""
+        taken = self.observations.filter(pl.col("source") != layout.CURVE_SOURCE)
+        table = catalog.overall(taken).drop_nulls("value")
         return table.sort("tokens", maintain_order=True).group_by("run_id", "measure", maintain_order=True).last()
 
 

@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 import physlm
 from physlm.experiment import Experiment
-from physlm.report import style, svg, tables, wording
+from physlm.report import probing, style, svg, tables, wording
 from physlm.report.conditions import Condition, conditions
 from physlm.report.evidence import Evidence, gather
-from physlm.report.figures import Drawing, learning_curves, measures
+from physlm.report.figures import Drawing, heat_map, learning_curves, measures
 from physlm.report.law_section import answer, law_section, warnings
 from physlm.store import Store
 
@@ -71,6 +71,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
     leading = measures.leading(evidence.measured, [name for name in responses if name])
     curves = learning_curves.draw(evidence, grid)
     measured = measures.draw(leading, grid)
+    found = probing.probed(evidence, grid)
     sections = [law_section(fit, experiment) for fit in evidence.fits.values()]
     answers = [answer(fit, experiment) for fit in evidence.fits.values()]
     html = _template().render(
@@ -83,12 +84,14 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         question=experiment.file.question,
         key=experiment.key,
         source=experiment.source,
-        answers=answers or [_without_law(evidence, grid, leading)],
+        answers=[*(answers or [_without_law(evidence, grid, leading)]), *map(probing.answer, found[:1])],
         key_figures=_key_figures(evidence, grid),
         laws=sections,
         show=figures.show,
         curves=curves,
         measures=measured,
+        probes=[(heat_map.draw(probed), probing.table(probed)) for probed in found],
+        probes_text=_probes_text(found, grid),
         runs=tables.runs(evidence, grid, leading),
         runs_text=_runs_text(evidence, grid),
         runs_more="All observations, with learning curves and every measure:",
@@ -157,6 +160,17 @@ def _runs_text(evidence: Evidence, grid: Sequence[Condition]) -> str:
     if held_out:
         text += f" {wording.count(held_out, 'run')} held out: no law has seen them."
     return text
+
+
+def _probes_text(found: Sequence[probing.Probed], grid: Sequence[Condition]) -> str:
+    if not found:
+        return ""
+    condition = found[0].condition
+    text = "Small readouts, trained on frozen states and tested on instances that they were not trained on"
+    if len(grid) > 1:
+        values = [f"{name} {wording.level(value)}" for name, value in condition.values.items()]
+        text += f", of the condition with the most training: {wording.several(values)}"
+    return f"{text}; {wording.count(len(condition.runs), 'seed')}."
 
 
 def _cost_text(evidence: Evidence) -> str:

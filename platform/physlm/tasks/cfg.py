@@ -279,6 +279,11 @@ class Cfg(Task[CfgConfig]):
             targets[f"boundary_{level}"] = 2
         return targets
 
+    @property
+    def probe_ends(self) -> Mapping[str, str]:
+        """A symbol can be told for certain once it has ended."""
+        return {f"symbol_{level}": f"boundary_{level}" for level in self._label_levels}
+
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """The separator and the first `cut` tokens of the sentence."""
         return instances[i][: 1 + self.config.cut]

@@ -131,6 +131,27 @@ class DiversitySets:
 
 
 @dataclass(frozen=True)
+class Questions:
+    """What a probe may ask of a model that has read the beginning of an instance: q questions of one kind.
+
+    instance  int64 [q]: whose beginning is shown
+    shown     int64 [q]: how many of its tokens
+    asked     int32 [total]; question i puts asked[offsets[i]:offsets[i + 1]] to it, such as a parameter's name, or none
+    offsets   int64 [q + 1]
+    answer    int32 [q]: the right class
+    """
+
+    instance: NDArray[np.int64]
+    shown: NDArray[np.int64]
+    asked: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    answer: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.answer)
+
+
+@dataclass(frozen=True)
 class Axis:
     """One axis of difficulty: a knob of the config, and what it makes harder."""
 
@@ -267,6 +288,33 @@ class Task(ABC, Generic[ConfigT]):
     def probe_targets(self) -> Mapping[str, int]:
         """Names of the labels that probes can be trained for, with their number of classes."""
         return {}
+
+    @property
+    def probe_ends(self) -> Mapping[str, str]:
+        """For targets that speak of a span of tokens: the label that is 1 at its last token, where it can be known."""
+        return {}
+
+    @property
+    def probe_place(self) -> str | None:
+        """The label that numbers the tokens where all targets are to be read, from 0 on; -1 elsewhere."""
+        return None
+
+    @property
+    def clusters(self) -> str | None:
+        """The label, one class for each instance, that must not be both in a probe's training and in its test.
+
+        A person, for instance, of whom many instances speak. None where instances are independent.
+        """
+        return None
+
+    @property
+    def question_targets(self) -> Mapping[str, int]:
+        """Kinds of questions that probes can be trained to answer, with their number of classes."""
+        return {}
+
+    def questions(self, target: str, instances: Instances) -> Questions:
+        """All questions of a kind about these instances."""
+        raise UserError(f"{self.name} has no questions for probes")
 
     def facts(self) -> Mapping[str, NDArray[Any]]:
         """The world: hidden facts as named arrays, stored and checksummed once; empty for endless fresh data."""

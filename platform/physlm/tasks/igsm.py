@@ -44,7 +44,7 @@ split, (c) the instance has at most max_tokens tokens. Names, wording and (c) as
 released generator, which draws and rejects many more: all problems that are meant to be smaller than op.
 
 Split: the template is the solution without names, numbers and choice of letters, hashed to 23 bins; the first
-`train_bins` are for training, the others for tests, so no test problem has the template of a training problem.
+`train_bins` are for training and validation, the others for tests, so no test problem has a template of theirs.
 Templates of 1 or 2 operations are so few that all are for training: a test stream's op is at least 3. The paper has 17
 bins for training, the released code 16; its hash is another, so the bins aren't the same templates.
 

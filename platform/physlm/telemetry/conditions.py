@@ -17,12 +17,14 @@ from physlm.telemetry.metrics import QUANTITIES, STATISTICS
 def per_condition(observations: pl.DataFrame, varied: Sequence[str]) -> pl.DataFrame:
     """One row per condition and measure, from a table of observations as the catalogue has it.
 
+    Only models as wholes: the layers and positions of probes are in the catalogue alone.
+
     varied: the columns that tell conditions apart, such as `model.width`; those that the table lacks are passed over.
 
     Columns: condition, the varied ones, QUANTITIES, measure, STATISTICS; sorted by condition and measure. `stderr` is
     that of the mean over seeds, or the measurement's own where there is a single seed; `samples` is the sum of `n`.
     """
-    table = observations.drop_nulls("value").sort("condition", "measure", "run_id")
+    table = _overall(observations).drop_nulls("value").sort("condition", "measure", "run_id")
     numbers = pl.col(*QUANTITIES, "value", "stderr", "n", "chance", "floor", "ceiling").cast(pl.Float64)
     table = table.with_columns(numbers, pl.col("tokens").alias("moment"))
     ended = pl.col("moment") == pl.col("moment").max().over("run_id")
@@ -45,6 +47,12 @@ def per_condition(observations: pl.DataFrame, varied: Sequence[str]) -> pl.DataF
         )
     )
     return arrange(conditions.join(measured, on="condition"))
+
+
+def _overall(observations: pl.DataFrame) -> pl.DataFrame:
+    """Those of models as wholes: single layers and positions would be more series than Prometheus should hold."""
+    places = [name for name in ("layer", "position") if name in observations.columns]
+    return observations.filter(pl.all_horizontal(pl.col(places).is_null())) if places else observations
 
 
 def arrange(table: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from physlm import experiment
 from physlm.errors import Interrupted, PhyslmError
 from physlm.store import open_store
 from physlm.telemetry.exporter import TrainingMetrics, serve
-from physlm.training import layout
+from physlm.training import grouping, layout
 from physlm.training.loop import Options, Progress, train
 from physlm.training.memory import keep_freed_memory
 
@@ -84,8 +84,8 @@ def _train(address: str, manifest_key: str, shard: int, checkpoint_seconds: floa
         stack.enter_context(metrics.stage("train"))
         for cohort in cohorts:
             rest = [run for run in cohort if not store.exists(layout.completed_key(run.run_id))]
-            if rest:
-                train(store, rest, Options(device, checkpoint_seconds, report=report, stop=stopping))
+            for group in grouping.split(rest, device):
+                train(store, group, Options(device, checkpoint_seconds, report=report, stop=stopping))
 
 
 def _stop_on_signal() -> threading.Event:

@@ -1,42 +1,22 @@
-"""Causal softmax attention with rotary positions (Su et al. 2021, RoFormer)."""
+"""Softmax attention (Vaswani et al. 2017), with rotary, relative or no positions and shared keys and values."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from physlm.models.parts.cache import Cache
+from physlm.models.parts.canon import canon_of
+from physlm.models.parts.contract import Part, initial_std, mixer, residual_std
 from physlm.models.parts.linear import Linear
+from physlm.models.parts.relative import RelativeBias
+from physlm.models.parts.rotary import Rotary
 
-
-class Rotary(nn.Module):
-    """Turns the pairs (i, i + h/2) of each head by angles position · base^(-2i/h)."""
-
-    cosine: Tensor
-    sine: Tensor
-
-    def __init__(self, head: int, base: float = 10_000.0) -> None:
-        super().__init__()
-        self.head, self.base = head, base
-        self._extend(64)
-
-    def _extend(self, context: int, device: torch.device | None = None) -> None:
-        frequency = self.base ** (-torch.arange(0, self.head, 2, dtype=torch.float64) / self.head)
-        angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)
-        self.register_buffer("cosine", torch.cat([angle.cos(), angle.cos()], 1).float().to(device), persistent=False)
-        self.register_buffer("sine", torch.cat([-angle.sin(), angle.sin()], 1).float().to(device), persistent=False)
-
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """x [..., T, h], its first token at position `start` -> the same shape."""
-        stop = start + x.shape[-2]
-        if stop > len(self.cosine):
-            self._extend(2 * stop, x.device)
-        swapped = torch.roll(x, self.head // 2, -1)
-        cosine, sine = self.cosine[start:stop].to(x.dtype), self.sine[start:stop].to(x.dtype)
-        return torch.addcmul(x * cosine, swapped, sine)
-
+if TYPE_CHECKING:
+    from physlm.models.architecture import DecoderConfig
 
 _SHORT = 64  # tokens; below, the fused kernel's blocks on a CPU are larger than the whole score matrix
 
@@ -58,34 +38,76 @@ class _ShortSoftmax(torch.autograd.Function):
         return torch.addcmul(flow, share, flow.sum(-1, keepdim=True), value=-1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention, q, k, v [n, heads, T, h] -> [n, heads, T, h]."""
-    context, head = q.shape[-2:]
-    if q.device.type != "cpu" or context > _SHORT:
-        return scaled_dot_product_attention(q, k, v, is_causal=True)
-    future = torch.full((context, context), float("-inf")).triu_(1)
-    flat = (-1, context, head)
-    scores = torch.baddbmm(future, q.reshape(flat), k.reshape(flat).transpose(1, 2), alpha=head**-0.5)
-    return torch.bmm(cast("Tensor", _ShortSoftmax.apply(scores)), v.reshape(flat)).view(q.shape)  # type: ignore[no-untyped-call]
+def short_softmax(scores: Tensor) -> Tensor:
+    """Softmax over the last dimension, quick where it is short."""
+    return cast("Tensor", _ShortSoftmax.apply(scores))  # type: ignore[no-untyped-call]
 
 
-class Attention(nn.Module):
-    """Multi-head causal attention; members are folded into the batch, so one kernel serves the whole cohort."""
+def future(queries: int, keys: int, like: Tensor) -> Tensor:
+    """-inf where a query would look ahead, else 0, [queries, keys]; the queries are the last of the tokens."""
+    return like.new_full((queries, keys), float("-inf")).triu_(1 + keys - queries)
 
-    def __init__(self, members: int, width: int, heads: int, *, std: float, residual_std: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = Linear(members, width, 3 * width, std=std)
-        self.out = Linear(members, width, width, std=residual_std)
-        self.rotary = Rotary(width // heads)
 
-    def forward(self, x: Tensor, batch: int) -> Tensor:
-        """x [M, batch·T, d] -> [M, batch·T, d]."""
+def attend(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None = None, *, causal: bool = True) -> Tensor:
+    """Attention of the last T of S tokens; q [n, heads, T, h], k, v [n, heads, S, h] -> [n, heads, T, h].
+
+    added: numbers to be added to the scores, [m, heads, T, S], where n is a multiple of m.
+    """
+    (queries, head), keys = q.shape[-2:], k.shape[-2]
+    mask = future(queries, keys, q) if causal and queries > 1 else None
+    if added is not None:
+        whole = added if mask is None else added + mask
+        mask = whole.repeat_interleave(len(q) // len(added), 0)
+    if q.device.type != "cpu" or keys > _SHORT:
+        if added is None and causal and queries == keys:
+            return scaled_dot_product_attention(q, k, v, is_causal=True)
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    if mask is None:
+        mask = q.new_zeros(queries, keys)
+    elif added is not None:
+        mask = mask.flatten(0, 1)
+    flat_k, flat_v = k.reshape(-1, keys, head), v.reshape(-1, keys, head)
+    scores = torch.baddbmm(mask, q.reshape(-1, queries, head), flat_k.transpose(1, 2), alpha=head**-0.5)
+    return torch.bmm(short_softmax(scores), flat_v).view(q.shape)
+
+
+@mixer("attention")
+class Attention(Part):
+    """Multi-head attention; members are folded into the batch, so one kernel serves the whole cohort."""
+
+    def __init__(self, config: DecoderConfig, members: int) -> None:
+        super().__init__(config, members)
+        width, self.heads, self.kv_heads = config.width, config.heads, config.kv_heads
+        self.size = width // self.heads
+        self.causal = config.causal
+        inner = (self.heads + 2 * self.kv_heads) * self.size
+        self.qkv = Linear(members, width, inner, std=initial_std(width), bias=config.bias)
+        self.canon = canon_of(config, "B", members, inner)
+        self.out = Linear(members, width, width, std=residual_std(config), bias=config.bias)
+        self.rotary = Rotary(self.size, config.turned) if config.positions == "rotary" else None
+        self.relative = None
+        if config.positions == "relative":
+            self.relative = RelativeBias(members, self.heads, config.distances, bidirectional=config.bidirectional)
+
+    def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
         members, n, width = x.shape
         context = n // batch
-        qkv = self.qkv(x).view(members * batch, context, 3 * self.heads, width // self.heads)
-        qk, v = qkv.transpose(1, 2).split([2 * self.heads, self.heads], dim=1)
-        q, k = self.rotary(qk).chunk(2, dim=1)  # each [M·batch, heads, T, h]
-        y = attend(q, k, v)
+        qkv = self.qkv(x)
+        if self.canon is not None:
+            qkv = self.canon(qkv, batch, cache)
+        heads = qkv.view(members * batch, context, self.heads + 2 * self.kv_heads, self.size).transpose(1, 2)
+        qk, v = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
+        if self.rotary is not None:
+            qk = self.rotary(qk, cache.length if cache else 0)
+        q, k = qk.split([self.heads, self.kv_heads], dim=1)  # [M·batch, heads, T, h]
+        if cache is not None:
+            k, v = (
+                cache.extend(self, name, new.unflatten(0, (members, batch))).flatten(0, 1)
+                for name, new in (("keys", k), ("values", v))
+            )
+        if self.kv_heads < self.heads:
+            k, v = (y.repeat_interleave(self.heads // self.kv_heads, 1) for y in (k, v))
+        added = None if self.relative is None else self.relative(context, k.shape[2])
+        y = attend(q, k, v, added, causal=self.causal)
         mixed: Tensor = self.out(y.transpose(1, 2).reshape(members, n, width))
         return mixed

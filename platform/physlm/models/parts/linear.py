@@ -5,15 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from physlm.models.parts.contract import normal
+
 
 class Linear(nn.Module):
-    """y = x·W + b. weight [M, in, out], bias [M, out]; x [M, n, in] -> [M, n, out]."""
+    """y = x·W + b. weight [M, in, out], bias [M, out] if there is one; x [M, n, in] -> [M, n, out]."""
 
-    def __init__(self, members: int, inputs: int, outputs: int, *, std: float) -> None:
+    bias: Tensor | None
+
+    def __init__(self, members: int, inputs: int, outputs: int, *, std: float, bias: bool = True) -> None:
         super().__init__()
-        self.std = std
+        self.draws = {"weight": normal(std)}
         self.weight = nn.Parameter(torch.empty(members, inputs, outputs))
-        self.bias = nn.Parameter(torch.empty(members, outputs))
+        self.register_parameter("bias", nn.Parameter(torch.empty(members, outputs)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.bias is None:
+            return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight)

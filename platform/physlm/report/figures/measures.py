@@ -11,6 +11,7 @@ from physlm.experiment import Value
 from physlm.report import style, wording
 from physlm.report.conditions import Condition, Measured, is_number, label, levels, varying
 from physlm.report.figures.drawing import Drawing
+from physlm.report.probing import PREFIX
 
 _MOST_SERIES = 8
 
@@ -19,10 +20,11 @@ def leading(observations: pl.DataFrame, first: Sequence[str] = (), most: int = 6
     """The measures that say most, with their units: those named `first`, and those that compare across sizes.
 
     All others are taken where there are none of these. A measure without standard error is a property of the condition
-    and not of what was learned: it is left out.
+    and not of what was learned: it is left out. So are probes, which have a section of their own.
     """
     rows = (
-        observations.group_by("measure", maintain_order=True)
+        observations.filter(~pl.col("measure").str.starts_with(PREFIX))
+        .group_by("measure", maintain_order=True)
         .agg(pl.col("unit").first(), pl.col("stderr").is_not_null().any())
         .sort("measure")
     )

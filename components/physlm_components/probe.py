@@ -1,0 +1,20 @@
+"""The component `probe`."""
+
+from kfp import dsl
+
+from physlm_components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def probe(store: str, experiment_key: str) -> None:
+    """Train the experiment's probes on its trained models, as observations in the store.
+
+    Args:
+        store: Address of the store, s3://bucket/prefix.
+        experiment_key: Key of the experiment in the store, as `plan` gives it.
+    """
+    from physlm import steps
+    from physlm_components.running import opened
+
+    with opened(store, experiment_key) as (objects, experiment, listen):
+        steps.probe(objects, experiment, listen)

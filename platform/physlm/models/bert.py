@@ -1,0 +1,19 @@
+"""BERT-like encoder, for the negative results of Parts 1 and 3.1: every token sees all others."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from physlm.models.architecture import DecoderConfig, Positions
+from physlm.models.contract import register
+
+
+@register
+class BertConfig(DecoderConfig):
+    """BERT's parts (Devlin et al. 2019) in pre-norm order: absolute positions, GELU, tied embeddings."""
+
+    type: Literal["bert"] = "bert"
+    positions: Positions = Field("absolute", description="how attention knows of positions")
+    bidirectional: bool = Field(True, description="whether every token sees all others: an encoder")

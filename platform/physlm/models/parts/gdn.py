@@ -1,0 +1,93 @@
+"""Gated delta rule (Yang et al. 2024, Gated DeltaNet): before it writes, the state unlearns what it held for the key.
+
+S_t = α_t (I - β_t k_tᵀ k_t) S_{t-1} + β_t k_tᵀ v_t,    o_t = q_t S_t / √K,    |q_t| = |k_t| = 1
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, silu, softplus
+
+from physlm.models.parts.cache import Cache
+from physlm.models.parts.contract import Part, initial_std, mixer, residual_std
+from physlm.models.parts.linear import Linear
+from physlm.models.parts.mamba2 import draw_log_rate, draw_step_bias, within_chunk
+from physlm.models.parts.recurrence import HeadNorm, State, Streams, chunks, fused, unchunk
+
+if TYPE_CHECKING:
+    from physlm.models.architecture import DecoderConfig
+
+_CHUNK = 32
+
+
+def gated_delta_rule(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """q, k [R, T, H, K], v [R, T, H, V], decay (log α) and beta [R, T, H], state [R, H, K, V].
+
+    Within a chunk, what each token writes follows from a triangular system (the paper's UT transform).
+    Returns o [R, T, H, V] and the last state.
+    """
+    if kernel := fused(q, "gated_delta_rule", "chunk_gated_delta_rule"):
+        o, state = kernel(q, k, v, decay, beta, scale=1.0, initial_state=state, output_final_state=True)
+        return o, state
+    context = q.shape[1]
+    size = min(_CHUNK, context)
+    q_, k_, v_, beta_ = (chunks(x, size) for x in (q, k, v, beta.unsqueeze(-1)))
+    total = chunks(decay, size).cumsum(-1)
+    since, end = total.exp().unsqueeze(-1), total[..., -1:]
+    between = within_chunk(total)
+    keyed = k_ * beta_
+    system = ((keyed @ k_.transpose(-1, -2)) * between).tril(-1)
+    right = torch.cat([v_ * beta_, keyed * since], -1)
+    solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)  # takes 1 for the diagonal
+    written, unlearned = solved.split([v.shape[-1], k.shape[-1]], -1)
+    scores = (q_ @ k_.transpose(-1, -2)) * between
+    reading, keeping = q_ * since, (k_ * (end - total).exp().unsqueeze(-1)).transpose(-1, -2)
+    outputs = []
+    for c in range(q_.shape[2]):
+        new = written[:, :, c] - unlearned[:, :, c] @ state
+        outputs.append(reading[:, :, c] @ state + scores[:, :, c] @ new)
+        state = end[:, :, c].exp().unsqueeze(-1) * state + keeping[:, :, c] @ new
+    return unchunk(torch.stack(outputs, 2), context), state
+
+
+@mixer("gdn")
+class GatedDeltaNet(Part):
+    """out(norm(o) ⊙ silu(gate)), o from the recurrence over normalised queries and keys, and values."""
+
+    def __init__(self, config: DecoderConfig, members: int) -> None:
+        super().__init__(config, members)
+        width, self.heads, self.keys, self.values = config.width, config.heads, config.key_size, config.value_size
+        std = initial_std(width)
+        inner = self.heads * (2 * self.keys + self.values)
+        self.qkv = Linear(members, width, inner, std=std, bias=False)
+        self.streams = Streams(config, members, inner)
+        self.steps = Linear(members, width, 2 * self.heads, std=std, bias=False)  # of writing and of forgetting
+        self.gate = Linear(members, width, self.heads * self.values, std=std, bias=False)
+        self.draws = {"step_bias": draw_step_bias, "log_rate_bias": draw_log_rate}
+        self.step_bias = nn.Parameter(torch.empty(members, self.heads))
+        self.log_rate_bias = nn.Parameter(torch.empty(members, self.heads))  # of no decay, as published
+        self.head_norm = HeadNorm(members, self.values)
+        self.out = Linear(members, self.heads * self.values, width, std=residual_std(config), bias=False)
+
+    def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
+        members, n, _ = x.shape
+        shape = (members * batch, n // batch, self.heads, -1)
+        streams = self.streams(self.qkv(x), batch, cache, always_silu=True)
+        sizes = [self.heads * self.keys, self.heads * self.keys, self.heads * self.values]
+        q, k, v = (y.reshape(shape) for y in streams.split(sizes, -1))
+        write, forget = self.steps(x).float().chunk(2, -1)
+        step = softplus(forget + self.step_bias.unsqueeze(1))
+        decay = (-step * self.log_rate_bias.exp().unsqueeze(1)).view(shape[:3])
+        state = State(self, cache, members, batch)
+        start = state.before(self.heads, self.keys, self.values, decay)
+        q, k = normalize(q, dim=-1) * self.keys**-0.5, normalize(k, dim=-1)
+        o, last = gated_delta_rule(q, k, v, decay, write.sigmoid().reshape(shape[:3]), start)
+        state.after(last)
+        gated = self.head_norm(o).reshape(members, n, -1) * silu(self.gate(x))
+        mixed: Tensor = self.out(gated)
+        return mixed

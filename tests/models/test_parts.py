@@ -1,0 +1,164 @@
+"""Parts against what their papers say of them, and against torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from physlm.models import parse
+from physlm.models.architecture import DecoderConfig
+from physlm.models.parts.averaging import Uniform
+from physlm.models.parts.canon import Canon
+from physlm.models.parts.convolution import convolve
+from physlm.models.parts.experts import Experts
+from physlm.models.parts.norm import root_mean_square
+from physlm.models.parts.relative import RelativeBias
+
+
+def config(**knobs: object) -> DecoderConfig:
+    result = parse({"type": "gpt2", "layers": 1, "heads": 2, "width": 8, **knobs})
+    assert isinstance(result, DecoderConfig)
+    return result
+
+
+def filled(part: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in part.parameters():
+            parameter.normal_(std=0.5)
+    return part
+
+
+@pytest.mark.parametrize("context", [1, 2, 3, 9])
+def test_the_convolution_and_its_gradients_are_torchs(context: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, context, 5, dtype=torch.double, requires_grad=True)
+    weight = torch.randn(2, 4, 5, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(convolve, (x, weight))
+    padded = torch.nn.functional.pad(x[1].transpose(1, 2), (3, 0))
+    theirs = torch.nn.functional.conv1d(padded, weight[1].flip(0).t().unsqueeze(1), groups=5)
+    torch.testing.assert_close(convolve(x, weight)[1], theirs.transpose(1, 2))
+
+
+def test_a_canon_layer_adds_the_convolution() -> None:
+    canon = filled(Canon(2, 5))
+    assert isinstance(canon, Canon)
+    x = torch.randn(2, 3 * 6, 5)
+    added = convolve(x.view(2, 3, 6, 5), canon.weight).view(x.shape)
+    torch.testing.assert_close(canon(x, 3), x + added)
+
+
+def test_the_root_mean_square_and_its_gradient_are_torchs() -> None:
+    x = torch.randn(3, 7, dtype=torch.double, requires_grad=True)
+    torch.testing.assert_close(root_mean_square(x), torch.nn.functional.rms_norm(x, (7,), eps=1e-5))
+    assert torch.autograd.gradcheck(root_mean_square, (x,))
+
+
+def test_uniform_heads_average_the_last_1_2_4_8_tokens() -> None:
+    weights = Uniform(config(type="gpt2-uniform", heads=4), 1).weights(6, 6)[0]
+    assert weights[0].equal(torch.eye(6))
+    assert weights[1, 4].tolist() == [0, 0, 0, 0.5, 0.5, 0]
+    assert weights[3, 2].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0, 0, 0])
+    torch.testing.assert_close(weights.sum(-1), torch.ones(4, 6))
+
+
+def test_relative_numbers_depend_on_the_distance_alone() -> None:
+    ahead_too = RelativeBias(1, 1, 3, bidirectional=True)
+    with torch.no_grad():
+        ahead_too.weight.copy_(torch.tensor([-2.0, -1, 0, 1, 2]))
+    assert ahead_too(5, 5)[0, 0, 2].tolist() == [2, 1, 0, -1, -2]
+    assert ahead_too(5, 5)[0, 0, 0].tolist() == [0, -1, -2, -2, -2]
+    assert ahead_too(2, 5).equal(ahead_too(5, 5)[:, :, 3:])
+
+
+# -- mixture of experts ------------------------------------------------------------------------------------------------
+
+
+def dense(part: Experts, x: Tensor) -> Tensor:
+    """Every expert is asked of every token; those not chosen get weight 0."""
+    shares = part.router(x).softmax(-1)
+    top = shares.topk(part.top_k, -1)
+    weights = torch.zeros_like(shares).scatter(-1, top.indices, top.values)
+    if part.top_k > 1:
+        weights = weights / weights.sum(-1, keepdim=True)
+    assert part.up_bias is not None
+    assert part.down_bias is not None
+    hidden = torch.einsum("mnd,medh->mneh", x, part.up) + part.up_bias.unsqueeze(1)
+    answers = torch.einsum("mneh,mehd->mned", torch.nn.functional.gelu(hidden), part.down) + part.down_bias.unsqueeze(1)
+    return (answers * weights.unsqueeze(-1)).sum(2)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 4])
+def test_experts_answer_as_if_all_were_asked(top_k: int) -> None:
+    part = filled(Experts(config(mlp="experts", experts=4, top_k=top_k), 3)).eval()
+    assert isinstance(part, Experts)
+    x = torch.randn(3, 2 * 10, 8)
+    torch.testing.assert_close(part(x, 2), dense(part, x))
+    torch.testing.assert_close(part.load.sum(1), torch.ones(3))
+    assert part.dropped.tolist() == [0, 0, 0]
+
+
+def test_in_training_an_expert_drops_the_last_positions_beyond_its_capacity() -> None:
+    part = filled(Experts(config(mlp="experts", experts=4, capacity=1.0), 1)).train()
+    assert isinstance(part, Experts)
+    batch, context = 2, 10
+    x = torch.randn(1, batch * context, 8)
+    full = dense(part, x).view(batch, context, 8)
+    ours = part(x, batch).view(batch, context, 8)
+    chosen = part.router(x).argmax(-1).view(batch, context)
+    room = batch * context // 4
+    seen = [0] * 4
+    for t in range(context):
+        for b in range(batch):
+            expert = int(chosen[b, t])
+            expected = full[b, t] if seen[expert] < room else torch.zeros(8)
+            torch.testing.assert_close(ours[b, t], expected)
+            seen[expert] += 1
+    dropped = sum(max(0, count - room) for count in seen)
+    assert dropped > 0
+    assert float(part.dropped) == pytest.approx(dropped / (batch * context))
+    assert part.load[0].tolist() == pytest.approx([count / (batch * context) for count in seen])
+
+
+def test_the_balance_loss_pulls_as_if_it_were_added_to_the_loss() -> None:
+    knobs = {"mlp": "experts", "experts": 4, "capacity": 4.0}
+    pulled = filled(Experts(config(**knobs, balance=0.3), 2)).train()
+    plain = filled(Experts(config(**knobs, balance=0), 2)).train()
+    assert isinstance(plain, Experts)
+    x = torch.randn(2, 12, 8)
+    pulled(x, 3).square().sum().backward()
+    loss = plain(x, 3).square().sum()
+    shares = plain.router(x).softmax(-1)
+    balance = 0.3 * 4 * (plain.load * shares.mean(1)).sum()
+    (loss + balance).backward()
+    for (name, a), (_, b) in zip(pulled.named_parameters(), plain.named_parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, msg=name)
+
+
+# -- knobs that don't fit together -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("knobs", "sentence"),
+    [
+        ({"type": "gla", "positions": "rotary"}, "belongs to attention, not to gla"),
+        ({"heads": 3, "width": 9}, "heads of even size"),
+        ({"heads": 3, "width": 8, "positions": "none"}, "use a multiple of 3"),
+        ({"group_size": 3}, "groups of 3"),
+        ({"rotary_share": 0.1}, "less than a pair"),
+        ({"positions": "none", "rotary_share": 0.5}, "means nothing with positions 'none'"),
+        ({"top_k": 2}, "means nothing with mlp 'gelu'"),
+        ({"mlp": "experts", "experts": 2, "top_k": 3}, "more than the 2 experts"),
+        ({"mlp": "none", "canon": "AC"}, "no place for Canon C"),
+        ({"mlp": "experts", "canon": "D"}, "no place for Canon D"),
+        ({"canon": "CA"}, "pattern"),
+        ({"state": 4}, "means nothing with mixer 'attention'"),
+        ({"distances": 9}, "means nothing with positions 'rotary'"),
+        ({"type": "bert", "canon": "A"}, "looks back only"),
+        ({"type": "mamba2", "heads": 3, "expand": 1.0}, "can't be split into 3 heads"),
+    ],
+)
+def test_knobs_that_make_no_model_are_refused(knobs: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        config(**knobs)
