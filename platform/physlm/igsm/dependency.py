@@ -207,7 +207,7 @@ def _add_operands(s, missing, cut_short, draft):  # type: ignore[no-untyped-def]
         extra[step] += 1
         if extra[step] == _most_extra(step):
             room &= ~(1 << step)
-    before = 0
+    before = np.int64(0)
     for step in range(steps):
         p = draft.solution[step]
         if p < draft.number[EDGES]:
@@ -266,13 +266,12 @@ def shuffle(s, array, count):  # type: ignore[no-untyped-def]
 def draw_unnecessary(s, draft):  # type: ignore[no-untyped-def]
     """Step 4; then every parameter is in draft.sequence, each after what it is computed from."""
     edges = draft.number[EDGES]
-    known, count = 0, 0
+    known = count = independent = np.int64(0)
     for step in range(draft.number[STEPS]):
         draft.sequence[count] = draft.solution[step]
         known |= 1 << draft.solution[step]
         count += 1
     known, count = _follow(known, count, draft)
-    independent = 0
     left = ((1 << edges) - 1) & ~known
     while left:
         p = pick(s, left)

@@ -104,7 +104,7 @@ def _write(s, knobs, words, draft, page):  # type: ignore[no-untyped-def]
     for row in range(PART, VALUE + 1):
         fill(page[row], 0, page.shape[1], -1)
     nece = draft.closure[draft.number[QUERY]]
-    at = _put(page, 0, word.SEPARATOR)
+    at = _put(page, np.int64(0), word.SEPARATOR)
     page[PART, 0] = MARK
     if knobs.question_first:
         at = _write_question(words, draft, page, at)
@@ -199,8 +199,7 @@ def _write_solution(s, knobs, words, draft, page, at):  # type: ignore[no-untype
     letters = np.arange(len(LETTERS))
     shuffle(s, letters, knobs.letters)
     letter_of = np.empty(MAX_PARAMETERS, np.int64)
-    used = 0
-    known = 0
+    used = known = np.int64(0)  # a literal 0 would have what is called with it compiled twice
     for step in range(draft.number[STEPS]):
         begin = at
         wrongs = _wrongs(knobs.retry_kind, step, known, draft) if knobs.retry_rate > 0.0 else 0

@@ -91,7 +91,7 @@ def blank() -> np.void:
     return draft
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def fill(row, begin, end, value):  # type: ignore[no-untyped-def]
     """row[begin:end] = value; numba would compile seconds of error messages for the slice."""
     for i in range(begin, end):
