@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import experiments, tasks
+from physlm.cli import experiments, laws, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -37,3 +37,4 @@ def root(
 
 experiments.add_to(app)
 tasks.add_to(app)
+laws.add_to(app)
