@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from physlm import laws
 from physlm.cli.app import app
-from physlm.errors import LawDataError
+from physlm.errors import LawDataError, UserError
 from physlm.laws.chinchilla import Chinchilla
 
 run = CliRunner().invoke
@@ -58,6 +58,28 @@ def test_what_cannot_be_fitted_is_told_in_a_sentence(file: Path, arguments: list
     assert isinstance(result.exception, LawDataError)  # which ends the command with code 2
     assert sentence in str(result.exception)
     assert "\n" not in str(result.exception)
+
+
+def test_advice_comes_with_its_interval_and_range(file: Path, tmp_path: Path) -> None:
+    fit = tmp_path / "fit.json"
+    fit.write_text(run(app, ["fit", str(file), "--law", "chinchilla", *MAP, "--resamples", "60", "--json"]).stdout)
+    best = run(
+        app, ["advise", str(fit), "--goal", "min", "--free=N", "--free=D", "--cost", "6*N*D", "--budget", "1e21"]
+    )
+    assert best.exit_code == 0, best.output
+    assert "one run within [" in best.stdout
+    reached = run(app, ["advise", str(fit), "--free", "D", "--at", "N=1e9", "--reach", "2.5", "--json"])
+    assert json.loads(reached.stdout)["interval"]["low"] < json.loads(reached.stdout)["value"]
+    for arguments, sentence in (
+        (["--free", "D", "--at", "N=1e15"], "beyond what the law was tested on"),
+        (["--goal", "best", "--free", "D"], "must be max or min"),
+        (["--reach", "2.5"], "exactly one --free"),
+    ):
+        result = run(app, ["advise", str(fit), *arguments])
+        assert isinstance(result.exception, UserError)
+        assert sentence in str(result.exception)
+    fit.write_text("{}")
+    assert "is not a fit" in str(run(app, ["advise", str(fit)]).exception)
 
 
 def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +14,8 @@ from physlm import laws, steps
 from physlm.catalog import laws as known
 from physlm.cli import console
 from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption, load
-from physlm.errors import LawDataError
-from physlm.laws import tables
+from physlm.errors import LawDataError, UserError
+from physlm.laws import advice, tables
 from physlm.store import open_store
 
 Name = Annotated[str, typer.Argument(metavar="LAW", help="The law's name; `physlm laws list` shows them.")]
@@ -25,6 +27,9 @@ def add_to(app: typer.Typer) -> None:
         epilog="Example: physlm fit runs.csv --law chinchilla --map N=params --map D=tokens --map L=loss "
         "--hold-out 'params > 1e9'"
     )(fit)
+    app.command(epilog="Example: physlm advise fit.json --goal min --free N --free D --cost '6 * N * D' --budget 1e21")(
+        advise
+    )
     app.command(epilog="Example: physlm preregister pipelines/experiments/capacity.yaml --store ./results")(preregister)
     group = typer.Typer(
         name="laws",
@@ -84,6 +89,68 @@ def fit(
         return
     for each in found:
         console.output.print(each.summary(), markup=False)
+
+
+def advise(
+    file: Annotated[Path, typer.Argument(help="A fit, as `physlm fit --json` prints it or a store holds it.")],
+    goal: Annotated[str, typer.Option(help="max or min: whether the response should be large or small.")] = "max",
+    free: Annotated[
+        list[str] | None, typer.Option(metavar="VARIABLE", help="A variable to choose; may be repeated.")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="VARIABLE=VALUE", help="A variable that is given; may be repeated.")
+    ] = None,
+    cost: Annotated[str | None, typer.Option(metavar="EXPR", help="Cost of a condition, such as '6 * N * D'.")] = None,
+    budget: Annotated[float | None, typer.Option(help="The most that it may cost.")] = None,
+    reach: Annotated[
+        float | None, typer.Option(help="Instead of the best: the value of the one free variable that reaches this.")
+    ] = None,
+    extrapolate: Annotated[bool, typer.Option(help="Go beyond what the law was tested on, up to 10 times.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The best condition under a budget, or the one that reaches a goal, with its interval and the tested range."""
+    if goal not in ("max", "min"):
+        raise UserError(f"--goal must be max or min, got {goal!r}")
+    try:
+        found = laws.Fit.from_json(json.loads(file.read_text()))
+    except OSError as error:
+        raise UserError(f"can't read {file}: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{file} is not a fit; make one with `physlm fit TABLE --law LAW --json`") from None
+    given = tables.mapping(at or [])
+    result: advice.Advice | advice.Inverse
+    if reach is not None:
+        if len(free or []) != 1:
+            raise UserError("--reach needs exactly one --free variable")
+        result = advice.invert(found, (free or [""])[0], reach, given, extrapolate=extrapolate)
+        told = f"{result.variable} = {result.value:.4g}  [{result.interval.low:.4g}, {result.interval.high:.4g}]"
+        beyond = [result.variable] if result.beyond else []
+    else:
+        result = advice.advise(
+            found,
+            "max" if goal == "max" else "min",
+            free=free or [],
+            at=given,
+            cost=cost,
+            budget=budget,
+            extrapolate=extrapolate,
+        )
+        chosen = ", ".join(f"{k} = {v if isinstance(v, str) else format(v, '.4g')}" for k, v in result.at.items())
+        low, high = result.interval.low, result.interval.high
+        told = (
+            f"{chosen}: {found.model.response.meaning} {result.predicted:.4g}, one run within [{low:.4g}, {high:.4g}]"
+        )
+        beyond = list(result.beyond)
+        if result.at_edge:
+            told += f"\n  {', '.join(result.at_edge)} at the end of what was tested: better may lie beyond"
+    if as_json:
+        console.print_json(asdict(result))
+        return
+    console.output.print(told, markup=False)
+    for name in beyond:
+        low, high = advice.tested_range(found)[name]
+        console.output.print(f"  beyond the tested {name} from {low:.4g} to {high:.4g}: an extrapolation", markup=False)
+    console.output.print(f"  the law is {found.verdict}: {found.reason}", markup=False)
 
 
 def preregister(
