@@ -236,9 +236,33 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
             store.put_json(law_key(experiment, name), {"law": name, "refused": str(error)})
         else:
             store.put_json(law_key(experiment, name), result.to_json())
+            catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
             fits.append(result)
         listen(Event("fit", done, len(experiment.file.laws), "laws", name))
     return fits
+
+
+def _scored(store: Store, experiment: Experiment, fit: laws.Fit) -> str | None:
+    """Id of the score of a law that was registered, once all held-out runs have finished."""
+    registration = catalog.preregistration.find(store, experiment.name, experiment.experiment_id)
+    if registration is None:
+        return None
+    finished = [run_id for run_id in registration["held_out"] if store.exists(layout.completed_key(run_id))]
+    score = catalog.preregistration.score(store, registration, fit, finished)
+    return None if score is None else str(score["id"])
+
+
+def preregister(store: Store, experiment: Experiment) -> dict[str, Any]:
+    """Freeze the experiment's laws and its held-out runs before these start; returns the registration.
+
+    Raises UserError if a held-out run has started, or nothing is held out. `fit` scores the laws once, when all
+    held-out runs have finished.
+    """
+    check(experiment)
+    held_out = [run.run_id for run in experiment.runs if experiment.held_out(run)]
+    return catalog.preregistration.register(
+        store, experiment.name, experiment.experiment_id, experiment.file.question, experiment.file.laws, held_out
+    )
 
 
 def fits(store: Store, experiment: Experiment) -> list[laws.Fit]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import experiments, models, tasks
+from physlm.cli import experiments, laws, models, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -38,3 +38,4 @@ def root(
 experiments.add_to(app)
 models.add_to(app)
 tasks.add_to(app)
+laws.add_to(app)

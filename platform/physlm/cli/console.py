@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from physlm.steps import Event, Listener
@@ -22,6 +23,11 @@ def fail(sentence: str) -> None:
     """Say what went wrong."""
     errors.print("[bold red]error:[/] ", end="")
     errors.print(sentence, markup=False)
+
+
+def plain(text: str) -> str:
+    """Text whose brackets are no markup."""
+    return escape(text)
 
 
 def print_json(value: Any) -> None:

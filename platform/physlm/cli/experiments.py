@@ -47,13 +47,14 @@ def add_to(app: typer.Typer) -> None:
     )(submit)
 
 
-def _load(path: Path) -> Experiment:
+def load(path: Path) -> Experiment:
+    """The experiment of a file."""
     return experiments.load(path, steps.known_names())
 
 
 def plan(file: File, as_json: Json = False) -> None:
     """Show what an experiment would run: runs, cohorts, parameters, tokens, FLOPs and time. Writes nothing."""
-    experiment = _load(file)
+    experiment = load(file)
     steps.check(experiment)
     document = steps.summary(experiment)
     times = estimate.seconds(experiment.runs)
@@ -96,7 +97,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment from its file to its laws and its page; what the store already holds is not done again."""
-    experiment = _load(file)
+    experiment = load(file)
     steps.check(experiment)
     opened = open_store(store)
     if metrics_port is not None:
@@ -187,7 +188,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit an experiment to a cluster, as a run of the pipeline `discover`."""
-    experiment = _load(file)
+    experiment = load(file)
     steps.check(experiment)
     result = engines.find("kfp")(experiment, store, host=host, namespace=namespace, wait=wait)
     if as_json:

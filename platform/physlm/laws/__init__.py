@@ -6,9 +6,11 @@ import pkgutil
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-from physlm.laws.contract import Anchor, Interval, Law, Parameter, Quantity, registry  # noqa: E402
+from physlm.laws.contract import Anchor, Interval, Law, Parameter, Quantity, describe, registry  # noqa: E402
 from physlm.laws.fitting import fit  # noqa: E402
 from physlm.laws.result import Comparison, Estimate, Fit, HeldOut  # noqa: E402
+from physlm.laws.simulation import form_of, simulate  # noqa: E402
+from physlm.laws.tables import read_table  # noqa: E402
 from physlm.laws.variables import Variable  # noqa: E402
 
 __all__ = [
@@ -22,6 +24,10 @@ __all__ = [
     "Parameter",
     "Quantity",
     "Variable",
+    "describe",
     "fit",
+    "form_of",
+    "read_table",
     "registry",
+    "simulate",
 ]

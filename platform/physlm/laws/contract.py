@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import polars as pl
@@ -42,6 +42,10 @@ class Anchor:
     low: float
     high: float  # equal to low for a single number
     source: str
+
+    def __str__(self) -> str:
+        reach = f"{self.low:.4g}" if self.low == self.high else f"{self.low:.4g} to {self.high:.4g}"
+        return f"{reach} ({self.source})"
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,33 @@ class Law(ABC):
     def restore(self, location: Array) -> Array:
         """The response at a location."""
         return from_scale(self.noise.scale, location)
+
+
+def describe(form: Law) -> dict[str, Any]:
+    """All that makes a law what it is, as plain JSON: formula, variables, parameters with bounds, noise, rivals."""
+    return {
+        "law": form.name,
+        "title": form.title,
+        "latex": form.latex,
+        "source": form.source,
+        "response": {"name": form.response.name, "unit": form.response.unit},
+        "variables": [
+            {"name": v.name, "unit": v.unit, "column": v.column, "measure": v.measure} for v in form.variables
+        ],
+        "parameters": [
+            {
+                "name": p.name,
+                "unit": p.unit,
+                "low": p.low,
+                "high": p.high,
+                "scale": p.scale,
+                "published": [str(anchor) for anchor in p.anchors],
+            }
+            for p in form.parameters
+        ],
+        "noise": form.noise.to_json(),
+        "rivals": [rival.latex for rival in form.rivals],
+    }
 
 
 _REGISTRY: dict[str, type[Law]] = {}

@@ -1,0 +1,105 @@
+"""The commands on laws, as people and programs use them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from physlm import laws
+from physlm.cli.app import app
+from physlm.errors import LawDataError, UserError
+from physlm.laws.chinchilla import Chinchilla
+
+run = CliRunner().invoke
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tables") / "runs.csv"
+    table = laws.simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(0), seeds=1)
+    table.rename({"N": "params", "D": "seen", "L": "nats"}).write_csv(path)
+    table.write_parquet(path.with_suffix(".parquet"))
+    return path
+
+
+MAP = ["--map", "N=params", "--map", "D=seen", "--map", "L=nats"]
+
+
+def test_a_published_table_is_fitted_by_its_own_columns(file: Path) -> None:
+    options = [*MAP, "--hold-out", "params > 2e10 AND seen > 1e10", "--resamples", "50", "--json"]
+    result = run(app, ["fit", str(file), "--law", "chinchilla", *options])
+    assert result.exit_code == 0, result.output
+    fit = laws.Fit.from_json(json.loads(result.stdout))
+    assert fit.held_out
+    assert fit.estimate("alpha").value == pytest.approx(0.3478, abs=0.03)
+    shown = run(app, ["fit", str(file.with_suffix(".parquet")), "--law", "chinchilla", "--resamples", "50"])
+    assert shown.exit_code == 0
+    assert "alpha" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "name a law with --law"),
+        (["--law", "chinchila"], "there is no law 'chinchila'"),
+        (["--law", "chinchilla"], "the table has no column 'N'"),
+        (["--law", "chinchilla", *MAP, "--hold-out", "params >"], "is not a condition on columns"),
+        (["--law", "chinchilla", *MAP, "--hold-out", "nonsense > 1"], "the table can't be read"),
+        (["--law", "chinchilla", "--map", "params"], "write VARIABLE=COLUMN"),
+        (["--law", "chinchilla", *MAP, "--cluster", "family"], "no column 'family' to cluster by"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told_in_a_sentence(file: Path, arguments: list[str], sentence: str) -> None:
+    result = run(app, ["fit", str(file), *arguments])
+    assert isinstance(result.exception, LawDataError)  # which ends the command with code 2
+    assert sentence in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+def test_advice_comes_with_its_interval_and_range(file: Path, tmp_path: Path) -> None:
+    fit = tmp_path / "fit.json"
+    fit.write_text(run(app, ["fit", str(file), "--law", "chinchilla", *MAP, "--resamples", "60", "--json"]).stdout)
+    best = run(
+        app, ["advise", str(fit), "--goal", "min", "--free=N", "--free=D", "--cost", "6*N*D", "--budget", "1e21"]
+    )
+    assert best.exit_code == 0, best.output
+    assert "one run within [" in best.stdout
+    reached = run(app, ["advise", str(fit), "--free", "D", "--at", "N=1e9", "--reach", "2.5", "--json"])
+    assert json.loads(reached.stdout)["interval"]["low"] < json.loads(reached.stdout)["value"]
+    for arguments, sentence in (
+        (["--free", "D", "--at", "N=1e15"], "beyond what the law was tested on"),
+        (["--goal", "best", "--free", "D"], "must be max or min"),
+        (["--reach", "2.5"], "exactly one --free"),
+    ):
+        result = run(app, ["advise", str(fit), *arguments])
+        assert isinstance(result.exception, UserError)
+        assert sentence in str(result.exception)
+    fit.write_text("{}")
+    assert "is not a fit" in str(run(app, ["advise", str(fit)]).exception)
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"not parquet")
+    (tmp_path / "x.csv").write_text("")
+    for name in ("x.parquet", "x.csv", "absent.csv"):
+        result = run(app, ["fit", str(tmp_path / name), "--law", "chinchilla"])
+        assert isinstance(result.exception, LawDataError), name
+        assert "\n" not in str(result.exception)
+
+
+def test_laws_are_listed_and_shown() -> None:
+    assert set(json.loads(run(app, ["laws", "list", "--json"]).stdout)) == set(laws.registry())
+    for name in laws.registry():
+        shown = run(app, ["laws", "show", name])
+        assert shown.exit_code == 0
+        assert laws.registry()[name].title in shown.stdout
+        json.loads(run(app, ["laws", "show", name, "--json"]).stdout)
+
+
+def test_an_empty_catalogue_is_empty(tmp_path: Path) -> None:
+    result = run(app, ["laws", "catalog", "--store", str(tmp_path / "store"), "--json"])
+    assert json.loads(result.stdout) == []
