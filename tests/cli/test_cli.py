@@ -84,6 +84,41 @@ def test_json_is_all_that_is_on_standard_output(folder: Path, first: subprocess.
     assert result.stderr == ""
 
 
+def test_measures_and_probes_are_taken_from_trained_models_alone(
+    folder: Path, first: subprocess.CompletedProcess[str]
+) -> None:
+    (folder / "probed.yaml").write_text(TINY.replace("measure:", "probe: [linear]\nmeasure:"))
+    measured = physlm("measure", "probed.yaml", "--json", folder=folder)
+    assert measured.returncode == 0, measured.stderr
+    names = {row["measure"] for row in json.loads(measured.stdout)["observations"]}
+    assert {"loss", "bits_per_parameter"} <= names
+    probed = physlm("probe", "probed.yaml", "--json", folder=folder)
+    assert probed.returncode == 0, probed.stderr
+    rows = json.loads(probed.stdout)["observations"]
+    assert {row["measure"] for row in rows} >= {"probe.linear.part"}
+    assert len({row["run_id"] for row in rows}) == 8
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("physlm-store/runs/*/observations/probe-*")}
+    assert len(written) == 8
+    again = physlm("probe", "probed.yaml", folder=folder)
+    assert "probe.linear.part" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_what_is_not_trained_or_not_asked_for_is_not_probed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    unasked = physlm("probe", "tiny.yaml", folder=tmp_path)
+    assert unasked.returncode == 2
+    assert "probe: names no probe; known are linear" in unasked.stderr
+    (tmp_path / "probed.yaml").write_text(TINY.replace("measure:", "probe: [linear]\nmeasure:"))
+    untrained = physlm("probe", "probed.yaml", folder=tmp_path)
+    assert untrained.returncode == 2
+    assert "8 of 8 runs are not trained there; physlm run trains them" in untrained.stderr
+    (tmp_path / "unsuited.yaml").write_text(TINY.replace("measure:", "probe: [position_diagonal]\nmeasure:"))
+    unsuited = physlm("plan", "unsuited.yaml", folder=tmp_path)
+    assert unsuited.returncode == 2
+    assert "probe: position_diagonal can't be trained: biod has no labels of spans" in unsuited.stderr
+
+
 def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     result = physlm("plan", "tiny.yaml", "--json", folder=tmp_path)
@@ -130,7 +165,7 @@ def test_an_address_that_is_no_store_is_refused(folder: Path) -> None:
     assert "must be a folder's path, file:///a/path or s3://bucket/prefix, not ftp://" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "submit"])
+@pytest.mark.parametrize("command", ["plan", "run", "measure", "probe", "submit"])
 def test_help_has_an_example(command: str, folder: Path) -> None:
     assert f"Example: physlm {command} " in physlm(command, "--help", folder=folder).stdout
 

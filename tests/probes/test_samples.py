@@ -32,7 +32,7 @@ def test_shuffled_labels_know_nothing_of_the_true_ones() -> None:
 def test_control_classes_are_a_function_of_the_last_tokens_with_the_labels_frequencies() -> None:
     generator = np.random.default_rng(0)
     tokens = generator.integers(0, 3, (300, 40))
-    types = controls.types(tokens)
+    types = controls.types(tokens, np.broadcast_to(np.arange(40), tokens.shape))
     assert 500 <= len(np.unique(types)) < 1500  # 3⁶ = 729, and the beginnings
     by_type: dict[int, set[tuple[int, ...]]] = {}
     for row, column in np.ndindex(*tokens.shape):
@@ -76,7 +76,8 @@ def test_labels_are_read_at_ends_only_where_asked() -> None:
     np.testing.assert_array_equal(symbol >= 0, boundary == 1)
     majority = np.bincount(symbol[~drawn.test[0]][symbol[~drawn.test[0]] >= 0]).argmax()
     tested = symbol[drawn.test[0]]
-    assert drawn.chance[0, 0] == pytest.approx((tested[tested >= 0] == majority).mean())
+    held = drawn.test[0][:, None].repeat(symbol.shape[1], 1)
+    assert scores.majority(symbol, held) == pytest.approx((tested[tested >= 0] == majority).mean())
 
 
 def test_the_standard_error_is_that_of_clusters() -> None:

@@ -25,22 +25,19 @@ def shuffled(labels: NDArray[np.int32], key: int) -> NDArray[np.int32]:
     return result
 
 
-def types(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A number for the last tokens up to each place, int64 [B, T] -> int64 [B, T]; the same for the same ones.
+def types(tokens: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for the last tokens up to each place, the same for the same ones.
 
-    As many last tokens as it takes to tell 500 types, or all of them.
+    tokens int64 [B, T], places int64 [B, R] -> int64 [B, R]. As many last tokens as it takes to tell 500 types, 64 at
+    most.
     """
-    code = np.zeros_like(tokens)
-    found = 0
-    for back in range(tokens.shape[1]):
-        earlier = np.pad(tokens, ((0, 0), (back, 0)), constant_values=-1)[:, : tokens.shape[1]]
-        distinct, inverse = np.unique(np.stack([code.ravel(), earlier.ravel()]), axis=1, return_inverse=True)
-        if distinct.shape[1] == found:
+    code = np.zeros(places.size, np.int64)
+    for back in range(min(64, tokens.shape[1])):
+        earlier = np.where(places >= back, np.take_along_axis(tokens, np.maximum(places - back, 0), 1), -1).ravel()
+        code = np.unique(code * (int(tokens.max()) + 2) + earlier + 1, return_inverse=True)[1]
+        if code.max() + 1 >= _TYPES:
             break
-        code, found = inverse.reshape(tokens.shape).astype(np.int64), distinct.shape[1]
-        if found >= _TYPES:
-            break
-    return code
+    return code.reshape(places.shape)
 
 
 def control(labels: NDArray[np.int32], types_: NDArray[np.int64], key: int) -> NDArray[np.int32]:

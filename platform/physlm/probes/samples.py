@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from physlm.probes import controls
 from physlm.tasks.contract import Instances, Stream
 
 INSTANCES = 600
+QUESTIONS = 900  # of a kind and member
 _TEST_ONE_IN = 3
 
 
@@ -33,17 +35,6 @@ class Sample:
     labels: NDArray[np.int32]
     cluster: NDArray[np.int64]
     test: NDArray[np.bool_]
-
-    @property
-    def chance(self) -> NDArray[np.float64]:
-        """Accuracy on the test rows of the class that is most frequent in the training rows, [M, K]."""
-        result = np.full((len(self.tokens), len(self.targets)), np.nan)
-        for m, k in np.ndindex(*result.shape):
-            train, test = (self.labels[m, 0, k][rows] for rows in (~self.test[m], self.test[m]))
-            if (train >= 0).any() and (test >= 0).any():
-                majority = np.bincount(train[train >= 0]).argmax()
-                result[m, k] = (test[test >= 0] == majority).mean()
-        return result
 
 
 def sample(
@@ -66,7 +57,107 @@ def sample(
             columns.append(column.astype(np.int32))
         labels.append(np.stack(columns))
     clusters, test = zip(*(split(m, i) for m, i in zip(members, drawn, strict=True)), strict=True)
-    return Sample(targets, tokens, vary(np.stack(labels), tokens, members), np.stack(clusters), np.stack(test))
+    everywhere = np.broadcast_to(np.arange(context), tokens.shape[1:])
+    types = [controls.types(own, everywhere) for own in tokens]
+    return Sample(targets, tokens, _vary(labels, types, members), np.stack(clusters), np.stack(test))
+
+
+@dataclass(frozen=True)
+class Texts:
+    """q texts for each of M members and K targets, each with R places where the target is read.
+
+    targets   name and number of classes, in the order of the axis K
+    tokens    int64 [M, K, q, T]; MARKS beyond the vocabulary stand for tokens that only the probe knows
+    places    int64 [M, K, q, R]: which token's state is read
+    labels    int32 [M, V, K, q, R]; -1 where there is nothing to read
+    cluster   int64 [M, K, q]
+    test      bool [M, K, q]
+    """
+
+    targets: Mapping[str, int]
+    tokens: NDArray[np.int64]
+    places: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    cluster: NDArray[np.int64]
+    test: NDArray[np.bool_]
+
+
+MARKS = 2
+"""Tokens that only a probe knows: START and END of what is asked, numbered behind the vocabulary."""
+
+
+def at_places(members: Sequence[Member], targets: Mapping[str, int]) -> Texts:
+    """Whole instances, read where the label `probe_place` of the task numbers their tokens."""
+    whole = sample(members, targets)
+    drawn = [m.task.sample(Stream("test", m.seed), np.arange(INSTANCES, dtype=np.int64)) for m in members]
+    context = whole.tokens.shape[2]
+    number = np.stack(
+        [rows(i, i.labels[str(m.task.probe_place)], context, -1) for m, i in zip(members, drawn, strict=True)]
+    )
+    count = int(number.max()) + 1
+    here = number[:, :, None] == np.arange(count)[:, None]  # [M, B, R, T]
+    places = np.where(here.any(-1), here.argmax(-1), 0)
+    labels, types = [], []
+    for m, own in enumerate(whole.labels[:, 0]):
+        read = np.take_along_axis(own, np.broadcast_to(places[m], (len(own), *places[m].shape)), 2)
+        labels.append(np.where(here[m].any(-1), read, -1).astype(np.int32))
+        types.append(controls.types(whole.tokens[m], places[m]))
+
+    def for_each_target(values: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(values[:, None], len(targets), 1)
+
+    shared = (whole.tokens, places, whole.cluster, whole.test)
+    tokens, places, cluster, test = map(for_each_target, shared)
+    return Texts(targets, tokens, places, _vary(labels, types, members), cluster, test)
+
+
+def asked(members: Sequence[Member], targets: Mapping[str, int], marked: bool) -> Texts:
+    """Beginnings of instances with a question behind them, read at the last token.
+
+    marked: the question stands between START and END; else it is followed by the separator.
+    """
+    made = [[_texts(member, target, marked) for target in targets] for member in members]
+    context = max(len(text) for own in made for texts, *_ in own for text in texts)
+    tokens = np.empty((len(members), len(targets), QUESTIONS, context), np.int64)
+    places = np.zeros((len(members), len(targets), QUESTIONS, 1), np.int64)
+    answers = np.full((len(members), len(targets), QUESTIONS, 1), -1, np.int32)
+    cluster = np.zeros((len(members), len(targets), QUESTIONS), np.int64)
+    test = np.zeros(cluster.shape, np.bool_)
+    types = []
+    for m, own in enumerate(made):
+        tokens[m] = members[m].task.separator
+        for k, (texts, answer, group, held) in enumerate(own):
+            for row, text in enumerate(texts):
+                tokens[m, k, row, : len(text)] = text
+            n = len(texts)
+            places[m, k, :n, 0] = [len(text) - 1 for text in texts]
+            answers[m, k, :n, 0], cluster[m, k, :n], test[m, k, :n] = answer, group, held
+        types.append([controls.types(*pair) for pair in zip(tokens[m], places[m], strict=True)])
+    labels = np.empty((len(members), len(controls.VARIANTS), *answers.shape[1:]), np.int32)
+    for k in range(len(targets)):  # each target has texts of its own
+        labels[:, :, k] = _vary(list(answers[:, k : k + 1]), [own[k] for own in types], members)[:, :, 0]
+    return Texts(targets, tokens, places, labels, cluster, test)
+
+
+def _texts(
+    member: Member, target: str, marked: bool
+) -> tuple[list[NDArray[np.int64]], NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
+    """A member's texts for a target, with their answers, clusters, and whether they are for testing."""
+    task = member.task
+    instances = task.sample(Stream("test", member.seed), np.arange(INSTANCES, dtype=np.int64))
+    questions = task.questions(target, instances)
+    order = randomness.permutation(randomness.key("probe", "questions", member.seed, target), 0, len(questions))
+    chosen = np.sort(order[:QUESTIONS])
+    start, end = len(task.vocabulary), len(task.vocabulary) + 1
+    texts = []
+    for i in chosen.tolist():
+        beginning = instances[int(questions.instance[i])][: questions.shown[i]]
+        question = questions.asked[questions.offsets[i] : questions.offsets[i + 1]]
+        parts = (beginning, [start], question, [end]) if marked else (beginning, question, [task.separator])
+        texts.append(np.concatenate([np.asarray(part, np.int64) for part in parts]))
+    cluster, test = split(member, instances)
+    owner = questions.instance[chosen]
+    return texts, questions.answer[chosen].astype(np.int32), cluster[owner], test[owner]
 
 
 def split(member: Member, instances: Instances) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -78,16 +169,15 @@ def split(member: Member, instances: Instances) -> tuple[NDArray[np.int64], NDAr
     return cluster.astype(np.int64), words % _TEST_ONE_IN == 0
 
 
-def vary(labels: NDArray[np.int32], tokens: NDArray[np.int64], members: Sequence[Member]) -> NDArray[np.int32]:
-    """labels int32 [M, K, B, T], tokens int64 [M, B, T] -> with their controls, int32 [M, V, K, B, T]."""
-    result = np.empty((len(labels), len(controls.VARIANTS), *labels.shape[1:]), np.int32)
-    result[:, 0] = labels
-    for m, member in enumerate(members):
-        types = controls.types(tokens[m])
-        for k, column in enumerate(labels[m]):
+def _vary(
+    labels: Sequence[NDArray[np.int32]], types: Sequence[NDArray[np.int64]], members: Sequence[Member]
+) -> NDArray[np.int32]:
+    """labels int32 [K, B, T] and types int64 [B, T] of each member -> with their controls, int32 [M, V, K, B, T]."""
+    result = np.empty((len(labels), len(controls.VARIANTS), *labels[0].shape), np.int32)
+    for m, (member, own, kinds) in enumerate(zip(members, labels, types, strict=True)):
+        for k, column in enumerate(own):
             key = randomness.key("probe", "controls", member.seed, k)
-            result[m, 1, k] = controls.shuffled(column, key)
-            result[m, 2, k] = controls.control(column, types, key)
+            result[m, :, k] = column, controls.shuffled(column, key), controls.control(column, kinds, key)
     return result
 
 

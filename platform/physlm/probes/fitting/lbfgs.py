@@ -21,7 +21,7 @@ _SHORTEN = 0.3
 
 @torch.no_grad()
 def minimise(
-    objective: Objective, start: Tensor, *, iterations: int = 60, history: int = 8, tolerance: float = 1e-6
+    objective: Objective, start: Tensor, *, iterations: int = 60, history: int = 8, tolerance: float = 1e-5
 ) -> Tensor:
     """The parameters [..., P] after at most so many iterations; fewer once no loss falls by more than `tolerance`."""
     x = start

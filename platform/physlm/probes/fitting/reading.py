@@ -62,8 +62,10 @@ def score(
             where = test[m] & (labels[m, 0, k] >= 0)
             if where.any():
                 trained, untrained = (values[i][:, :, k][..., where] for i in (m, members + m))
-                chance = float(sample.chance[m, k])
-                rows += scores.observations(probe, target, places, trained, untrained, cluster[m][where], chance)
+                chance = scores.majority(labels[m, 0, k], test[m])
+                rows += scores.observations(
+                    probe, target, places, trained, untrained, cluster[m][where], chance, places[-1]
+                )
         result.append(rows)
     return result
 

@@ -45,38 +45,38 @@ class _Softmax:
         self.shape = (*x.shape[:2], labels.shape[1])
         self.classes = classes
         models, places, n, width = x.shape
-        train = (labels >= 0) & ~test.unsqueeze(1)  # [M, K, n]
-        seen = train.any(1).repeat_interleave(places, 0)
-        flat = x.flatten(0, 1)
-        white = whitening(flat, seen)
-        ones = torch.ones_like(flat[..., :1])
-        self.features = torch.cat([white(flat), ones], 2)  # [M·S, n, d + 1]
-        self.labels = labels.clamp(min=0)
         self.truth = labels
+        seen = (labels >= 0).any(1) & ~test  # [M, n]
+        flat = x.flatten(0, 1)
+        white = whitening(flat, seen.repeat_interleave(places, 0))
+        self.every = torch.cat([white(flat), torch.ones_like(flat[..., :1])], 2)  # [M·S, n, d + 1]
+
+        # The solver sees what is trained on, and nothing else.
+        order = seen.int().argsort(dim=1, descending=True, stable=True)[:, : int(seen.sum(1).max())]
+        n = order.shape[1]
+        labels = labels.gather(2, order.unsqueeze(1).expand(-1, labels.shape[1], -1))
+        train = (labels >= 0) & seen.gather(1, order).unsqueeze(1)  # [M, K, n]
+        index = order.repeat_interleave(places, 0).unsqueeze(2).expand(-1, -1, width + 1)
+        self.features = self.every.gather(1, index)
         weight = train / train.sum(2, keepdim=True).clamp(min=1)
         self.weight = weight.unsqueeze(1)  # [M, 1, K, n]
         ridge = torch.cat([white.ridge, torch.zeros_like(white.ridge[:, :1])], 1).view(models, places, 1, 1, width + 1)
         self.ridge = ridge / train.sum(2).clamp(min=1).view(models, 1, -1, 1, 1)
-        self.index = self.labels.view(models, 1, 1, -1, n).expand(-1, places, -1, -1, -1)  # [M, S, 1, K, n]
+        self.index = labels.clamp(min=0).view(models, 1, 1, -1, n).expand(-1, places, -1, -1, -1)  # [M, S, 1, K, n]
 
-    def _logits(self, parameters: Tensor) -> Tensor:
+    def _logits(self, parameters: Tensor, features: Tensor) -> Tensor:
         """[M, S, K, C·(d + 1)] -> [M, S, C, K, n]: classes before items, so that sums over them are vectorised."""
         models, places, targets = self.shape
         weights = parameters.view(models * places, targets, self.classes, -1).transpose(1, 2).flatten(1, 2)
-        logits = torch.bmm(weights, self.features.transpose(1, 2))
+        logits = torch.bmm(weights, features.transpose(1, 2))
         return logits.view(models, places, self.classes, targets, -1)
 
     def __call__(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         models, places, targets = self.shape
-        logits = self._logits(parameters)
-        peak = logits.amax(2, keepdim=True)
-        at_label = logits.gather(2, self.index)
-        probability = (logits - peak).exp_()
-        total = probability.sum(2, keepdim=True)
-        nll = (total.log() + peak - at_label).squeeze(2)  # [M, S, K, n]
-        loss = (nll * self.weight).sum(-1)
+        logarithm = self._logits(parameters, self.features).log_softmax(2)
+        loss = -(logarithm.gather(2, self.index).squeeze(2) * self.weight).sum(-1)
         weight = self.weight.unsqueeze(2)
-        probability.mul_(weight / total)
+        probability = logarithm.exp_().mul_(weight)
         probability.scatter_add_(2, self.index, -weight.expand(-1, places, -1, -1, -1))
         gradient = torch.bmm(probability.view(models * places, self.classes * targets, -1), self.features)
         gradient = gradient.view(models, places, self.classes, targets, -1).transpose(2, 3)  # [M, S, K, C, d + 1]
@@ -86,7 +86,6 @@ class _Softmax:
 
     def hits(self) -> Tensor:
         """Whether the most likely class is right, bool [M, S, K, n]."""
-        width = self.features.shape[2]
-        start = self.features.new_zeros(*self.shape, self.classes * width)
-        logits = self._logits(minimise(self, start))
+        start = self.every.new_zeros(*self.shape, self.classes * self.every.shape[2])
+        logits = self._logits(minimise(self, start), self.every)
         return logits.argmax(2) == self.truth.unsqueeze(1)

@@ -1,0 +1,44 @@
+"""P-probe: what a text's earlier tokens tell of attributes to come (Part 3.1, section 4.3, P-probing).
+
+At given positions of a text, such as those right before an attribute is first said, every attribute is predicted from
+the last layer's state, through an update of rank 2 to the embedding, a layer norm and a linear map. A model whose
+knowledge of a person can be extracted tells all attributes from the first position on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from physlm.catalog import Observation
+from physlm.measures.contract import Member
+from physlm.probes.contract import Probe, register
+from physlm.probes.samples import at_places
+from physlm.tasks.contract import Task
+
+if TYPE_CHECKING:
+    from physlm.models.decoder import Decoder
+
+
+@register
+class PProbe(Probe):
+    """Every target at every numbered place; the first place stands for the model."""
+
+    name = "p"
+
+    @classmethod
+    def targets(cls, task: Task[Any]) -> Mapping[str, int]:
+        if task.probe_place is None:
+            return {}
+        return {name: classes for name, classes in task.probe_targets.items() if name != task.clusters}
+
+    @classmethod
+    def lack(cls) -> str:
+        return "no numbered places where labels are to be read"
+
+    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        from physlm.probes.fitting.updated import Recipe, read
+
+        texts = at_places(members, self.targets(members[0].task))
+        recipe = Recipe(rank=2, norm="layer", weight_decay=0.3)
+        return read(self.name, decoder, texts, recipe, [m.seed for m in members])
