@@ -105,7 +105,8 @@ def open_experiment(store: Store, key: str) -> Experiment:
 
 def generate(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
     """Write each world once: the facts, the evaluation sets, and a card that says what they are, with checksums."""
-    configs = {config for run in experiment.runs for config in (run.task, *run.mixed.values())}
+    everything = experiment.by_id.values()
+    configs = {config for run in everything for config in (run.task, *run.mixed.values())}
     worlds = {experiments.world_id(config): config for config in configs}
     for done, (_, config) in enumerate(sorted(worlds.items()), 1):
         datasets.write_world(store, config)
@@ -132,11 +133,23 @@ def train(
 
     Raises Interrupted on Ctrl-C; the store then holds a state to go on from.
     """
-    runs = untrained(store, experiment.runs)
-    finished = len(experiment.runs) - len(runs)
-    if not runs:
-        listen(Event("train", 1, 1, text=f"nothing to train: all {finished} runs are in the store"))
-        return
+    waves = [(wave, rest) for wave in experiment.waves if (rest := untrained(store, wave))]
+    for wave, rest in waves:
+        _train(store, experiment, rest, len(wave) - len(rest), listen, processes, nproc, checkpoint_seconds)
+    if not waves:
+        listen(Event("train", 1, 1, text=f"nothing to train: all {len(experiment.runs)} runs are in the store"))
+
+
+def _train(
+    store: Store,
+    experiment: Experiment,
+    runs: list[Run],
+    finished: int,
+    listen: Listener,
+    processes: int | None,
+    nproc: int,
+    checkpoint_seconds: float,
+) -> None:
     shards = planning.shards(runs, processes or max(1, local.cores() // nproc))
     manifest = {"experiment": experiment.source, "shards": [shard.cohorts for shard in shards]}
     key = f"{experiment.key}/shards/{hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:12]}.json"
@@ -144,7 +157,7 @@ def train(
     total = sum(shard.work for shard in shards)
     done = {"work": 0.0, "runs": 0}
     rates: dict[int, float] = {}
-    say = f"{finished} of {len(experiment.runs)} runs are in the store" if finished else ""
+    say = f"{finished} of {finished + len(runs)} runs are in the store" if finished else ""
     listen(Event("train", 0, total, "work", say))
 
     def hear(shard: int, event: Mapping[str, Any]) -> None:

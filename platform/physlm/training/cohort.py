@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from physlm.models.contract import ModelConfig
 from physlm.models.decoder import Decoder, initialise
@@ -16,6 +17,16 @@ from physlm.training.checkpoints import Clock, State, save_state
 from physlm.training.config import OptimizerConfig
 from physlm.training.loss import weighted_loss
 from physlm.training.ranks import ALONE, Ranks
+
+
+class Trained(Protocol):
+    """What has parameters, members first, and maps tokens to hidden states and these to logits, as a decoder does."""
+
+    def __call__(self, tokens: Tensor, /) -> Tensor: ...
+    def logits(self, hidden: Tensor, /) -> Tensor: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def to(self, device: torch.device, /) -> Self: ...
 
 
 class Cohort:
@@ -41,8 +52,8 @@ class Cohort:
         self.model, self.vocabulary, self.device = model, vocabulary, device
         self.ranks, self.windows_at_once = ranks, windows_at_once
         self.optimizers = list(optimizers)
-        self._bind(Decoder(model, vocabulary, len(seeds)))
-        initialise(self.decoder, list(seeds))
+        self._bind(self._build(len(seeds)))
+        self._initialise(list(seeds))
         self.first = torch.zeros_like(self.values)
         self.second = torch.zeros_like(self.values)
         self.updates = torch.zeros(len(seeds), dtype=torch.float64)
@@ -51,11 +62,24 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.optimizers)
 
-    def _bind(self, decoder: Decoder) -> None:
+    def _build(self, members: int) -> Trained:
+        return Decoder(self.model, self.vocabulary, members)
+
+    def _initialise(self, seeds: list[int]) -> None:
+        assert isinstance(self.decoder, Decoder)
+        initialise(self.decoder, seeds)
+
+    def start_from(self, row: int, named: Mapping[str, Tensor]) -> None:
+        """Let a member go on from a trained model, given by its parameters' names."""
+        for name, (where, _) in self.slices.items():
+            self.values[row, where] = named[name].flatten().to(self.device)
+
+    def _bind(self, decoder: Trained) -> None:
         """Make flat rows for the decoder's parameters and let these be views into them."""
         named = dict(decoder.named_parameters())
         sizes = [p[0].numel() for p in named.values()]
-        self.values = torch.zeros(decoder.members, sum(sizes), device=self.device)
+        members = next(iter(named.values())).shape[0]
+        self.values = torch.zeros(members, sum(sizes), device=self.device)
         self.decoder = decoder.to(self.device)
         self.slices: dict[str, tuple[slice, torch.Size]] = {}
         start = 0
@@ -78,7 +102,7 @@ class Cohort:
         index = torch.tensor(rows, device=self.device)
         values, first, second = self.values[index], self.first[index], self.second[index]
         self.optimizers = [self.optimizers[row] for row in rows]
-        self._bind(Decoder(self.model, self.vocabulary, len(rows)))
+        self._bind(self._build(len(rows)))
         self.values.copy_(values)
         self.first, self.second = first, second
         self.updates = self.updates[index.cpu()]

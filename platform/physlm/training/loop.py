@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,11 +30,13 @@ from physlm.training.checkpoints import (
     ShardedState,
     State,
     delete_states,
+    load_model,
     load_sharded,
     load_state,
     save_model,
 )
 from physlm.training.cohort import Cohort
+from physlm.training.lora import LoraCohort
 from physlm.training.mixing import Feed, feed
 from physlm.training.packing import Windows
 from physlm.training.ranks import ALONE, Ranks
@@ -166,6 +169,8 @@ class _Training:
             from physlm.training.sharded import ShardedModel
 
             kind = ShardedModel
+        elif first.training.lora is not None:
+            kind = partial(LoraCohort, config=first.training.lora)
         self.cohort: Cohort | ShardedModel = kind(
             first.model,
             len(first.language.vocabulary),
@@ -176,6 +181,9 @@ class _Training:
             options.windows_at_once,
         )
         for i, state in enumerate(states):
+            if (parent := leaders[i].parent) is not None:
+                tokens = store.get_json(layout.completed_key(parent.run_id))["tokens"]
+                self.cohort.start_from(i, load_model(store, parent.run_id, tokens))
             if state:
                 self.cohort.restore(i, state)
         self._place()

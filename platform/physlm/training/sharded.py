@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from physlm.models.contract import ModelConfig
 from physlm.models.decoder import Decoder, initialise
@@ -81,6 +81,14 @@ class ShardedModel:
             if parameter.shape[dimension] % self.ranks.size == 0:
                 return Shard(dimension)
         return Shard(0)  # small or odd: whole on the first rank
+
+    def start_from(self, row: int, named: Mapping[str, Tensor]) -> None:
+        """Go on from a trained model, given by its parameters' names."""
+        with torch.no_grad():
+            for name, parameter in self._named.items():
+                whole = named[name].unsqueeze(0).to(self.device)
+                local = distribute_tensor(whole, parameter.device_mesh, parameter.placements)
+                parameter.to_local().copy_(local.to_local())
 
     def keep(self, rows: Sequence[int]) -> None:
         """There is one member, which can't leave others."""

@@ -26,7 +26,12 @@ class Division:
 
 def divide(cohorts: Sequence[Sequence[Run]], rank: int, size: int, capacity: float) -> Division:
     """The share of one rank, of `size` that have `capacity` bytes each; every rank comes to the same division."""
-    large = [run for cohort in cohorts for run in cohort if size > 1 and state_bytes(run) > capacity]
+    large = [
+        run
+        for cohort in cohorts
+        for run in cohort
+        if size > 1 and run.training.lora is None and state_bytes(run) > capacity
+    ]
     rest = [[run for run in cohort if run not in large] for cohort in cohorts]
     rest = [cohort for cohort in rest if cohort]
     families = [(i, family) for i, cohort in enumerate(rest) for family in trunks(cohort)]
