@@ -45,6 +45,7 @@ from physlm.training.schedules import has_trunk
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RUNS = 100_000
+_START = "training.start.training"
 CHOSEN_BY = "validation_loss"
 """The measure by which the best of a sweep is chosen: the lowest."""
 Section = Literal["task", "model", "training"]
@@ -107,6 +108,15 @@ class Run:
         """The tasks of the streams mixed into the training data, by name."""
         return {name: _mixed(self.task, stream.task) for name, stream in self.training.mix.items()}
 
+    @cached_property
+    def parent(self) -> Run | None:
+        """The run that this one goes on from, if it does."""
+        start = self.training.start
+        if start is None:
+            return None
+        task = _mixed(self.task, start.task)
+        return Run(task, self.model, _resolved(start.training, language(task), _START), self.seed)
+
     def moment(self, tokens: int, instances: int) -> Moment:
         """Where in training the run stands after so many tokens and instances."""
         population = self.language.population
@@ -136,10 +146,14 @@ class Run:
 
     def canonical(self) -> dict[str, Any]:
         """Everything the result depends on, with the versions of the code that gives it meaning."""
+        training = _identity(self.training)
+        if self.parent is not None:  # what it goes on from is all in the parent's identity
+            own = {name: value for name, value in training["start"].items() if name == "lora"}
+            training["start"] = {**own, "run_id": self.parent.run_id}
         return {
             "task": _identity(self.task),
             "model": _identity(self.model),
-            "training": _identity(self.training),
+            "training": training,
             "seed": self.seed,
             "versions": {
                 "task": self.language.revision,
@@ -183,7 +197,8 @@ class Run:
     @property
     def shape(self) -> tuple[object, ...]:
         """Runs with equal shapes can train as one batched program."""
-        return self.model, len(self.language.vocabulary), self.training.batch_size, self.context_length
+        training = self.training
+        return self.model, len(self.language.vocabulary), training.batch_size, self.context_length, training.lora
 
     @property
     def instances(self) -> int | None:
@@ -288,8 +303,16 @@ class Experiment:
 
     @cached_property
     def by_id(self) -> dict[str, Run]:
-        """The runs by their identity."""
-        return {run.run_id: run for run in self.runs}
+        """The runs by their identity, with those that they go on from."""
+        return {run.run_id: run for wave in self.waves for run in wave}
+
+    @cached_property
+    def waves(self) -> list[list[Run]]:
+        """What must be trained, in turn: runs that others go on from, and then those that do."""
+        waves = [list(self.runs)]
+        while parents := {run.parent.run_id: run.parent for run in waves[0] if run.parent is not None}:
+            waves.insert(0, list(parents.values()))
+        return waves
 
     def held_out(self, run: Run) -> bool:
         """Whether laws must be fitted without this run."""
@@ -541,40 +564,50 @@ def _section(
 
 
 def _training(file: _File, changes: Mapping[str, Value], task: Task[Any]) -> TrainingConfig:
-    value = _changed(file.training, "training", changes)
-    training = _validate(TrainingConfig.model_validate, value, "training", _paths_of(TrainingConfig))
+    training = _resolved(_changed(file.training, "training", changes), task, "training")
+    if training.start is not None:
+        knobs = training.start.task
+        before = _check_other("training.start.task", task, knobs)
+        _resolved(training.start.training, before, _START)
+    return training
+
+
+def _resolved(value: Mapping[str, Any], task: Task[Any], where: str) -> TrainingConfig:
+    training = _validate(TrainingConfig.model_validate, value, where, _paths_of(TrainingConfig))
     if training.exposures is None and training.tokens is None:
         right = "tokens" if task.population is None else "exposures"
-        raise ExperimentError(f"training.{right}: is missing; say how long to train, such as '{right}: 100'")
+        raise ExperimentError(f"{where}.{right}: is missing; say how long to train, such as '{right}: 100'")
     if training.exposures is not None and task.population is None:
         raise ExperimentError(
-            f"training.exposures: {task.name} is endless fresh data, never shown twice; give 'tokens' instead"
+            f"{where}.exposures: {task.name} is endless fresh data, never shown twice; give 'tokens' instead"
         )
     context = training.context_length or task.max_length
     if context < task.max_length:
         raise ExperimentError(
-            f"training.context_length: {context} is too short for an instance of {task.name}; "
+            f"{where}.context_length: {context} is too short for an instance of {task.name}; "
             f"use at least {task.max_length}"
         )
     for name, stream in training.mix.items():
-        _check_mixed(f"training.mix.{name}.task", task, stream.task, context)
+        other = _check_other(f"{where}.mix.{name}.task", task, stream.task)
+        if other.max_length > context:
+            raise ExperimentError(
+                f"{where}.mix.{name}.task: an instance has up to {other.max_length} tokens, more than a window of "
+                f"{context}; set training.context_length to {other.max_length} or more"
+            )
     return training.model_copy(update={"context_length": context})
 
 
-def _check_mixed(where: str, task: Task[Any], knobs: Mapping[str, Any], context: int) -> None:
+def _check_other(where: str, task: Task[Any], knobs: Mapping[str, Any]) -> Task[Any]:
+    """The task that differs in these knobs and must have the same vocabulary."""
     kind = _kind("task", {"type": task.name, **knobs}, tasks.registry(), where)
     names = _paths_of(tasks.registry()[kind].config_type)
     other = language(_validate(lambda value: _mixed(task.config, value), knobs, where, names))
     if list(other.vocabulary) != list(task.vocabulary):
         raise ExperimentError(
             f"{where}: its {len(other.vocabulary)} tokens are not the {len(task.vocabulary)} of {task.name}; "
-            "streams can be mixed only if they have one vocabulary"
+            "one model can learn both only if they have one vocabulary"
         )
-    if other.max_length > context:
-        raise ExperimentError(
-            f"{where}: an instance has up to {other.max_length} tokens, more than a window of {context}; set "
-            f"training.context_length to {other.max_length} or more"
-        )
+    return other
 
 
 def _check_model(model: ModelConfig, training: TrainingConfig) -> None:

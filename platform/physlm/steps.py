@@ -50,7 +50,7 @@ def silent(event: Event) -> None:
 
 def known_names() -> dict[str, list[str]]:
     """Valid names of measures, probes and laws, for reading an experiment file."""
-    return {"measure": list(measures.registry()), "probe": list(probes.registry()), "laws": list(laws.registry())}
+    return {"measure": measures.names(), "probe": list(probes.registry()), "laws": list(laws.registry())}
 
 
 def check(experiment: Experiment) -> None:
@@ -58,7 +58,7 @@ def check(experiment: Experiment) -> None:
     languages = list({run.task: run.language for run in experiment.runs}.values())
     for name in experiment.measures:
         for task in languages:
-            if reason := measures.registry()[name].suits(task):
+            if reason := measures.find(name).suits(task):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
     for name in experiment.file.probe:
         for task in languages:
@@ -105,7 +105,8 @@ def open_experiment(store: Store, key: str) -> Experiment:
 
 def generate(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
     """Write each world once: the facts, the evaluation sets, and a card that says what they are, with checksums."""
-    configs = {config for run in experiment.runs for config in (run.task, *run.mixed.values())}
+    everything = experiment.by_id.values()
+    configs = {config for run in everything for config in (run.task, *run.mixed.values())}
     worlds = {experiments.world_id(config): config for config in configs}
     for done, (_, config) in enumerate(sorted(worlds.items()), 1):
         datasets.write_world(store, config)
@@ -123,25 +124,40 @@ def train(
     listen: Listener = silent,
     *,
     processes: int | None = None,
+    nproc: int = 1,
     checkpoint_seconds: float = 20.0,
 ) -> None:
     """Train the runs that aren't complete, in one process per core unless told otherwise.
 
+    processes: shards that are trained at once. nproc: ranks that train each of them, under torchrun.
+
     Raises Interrupted on Ctrl-C; the store then holds a state to go on from.
     """
-    runs = untrained(store, experiment.runs)
-    finished = len(experiment.runs) - len(runs)
-    if not runs:
-        listen(Event("train", 1, 1, text=f"nothing to train: all {finished} runs are in the store"))
-        return
-    shards = planning.shards(runs, processes or local.cores())
+    waves = [(wave, rest) for wave in experiment.waves if (rest := untrained(store, wave))]
+    for wave, rest in waves:
+        _train(store, experiment, rest, len(wave) - len(rest), listen, processes, nproc, checkpoint_seconds)
+    if not waves:
+        listen(Event("train", 1, 1, text=f"nothing to train: all {len(experiment.runs)} runs are in the store"))
+
+
+def _train(
+    store: Store,
+    experiment: Experiment,
+    runs: list[Run],
+    finished: int,
+    listen: Listener,
+    processes: int | None,
+    nproc: int,
+    checkpoint_seconds: float,
+) -> None:
+    shards = planning.shards(runs, processes or max(1, local.cores() // nproc))
     manifest = {"experiment": experiment.source, "shards": [shard.cohorts for shard in shards]}
     key = f"{experiment.key}/shards/{hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:12]}.json"
     store.put_json(key, manifest)
     total = sum(shard.work for shard in shards)
     done = {"work": 0.0, "runs": 0}
     rates: dict[int, float] = {}
-    say = f"{finished} of {len(experiment.runs)} runs are in the store" if finished else ""
+    say = f"{finished} of {finished + len(runs)} runs are in the store" if finished else ""
     listen(Event("train", 0, total, "work", say))
 
     def hear(shard: int, event: Mapping[str, Any]) -> None:
@@ -155,16 +171,25 @@ def train(
         listen(Event("train", done["work"], total, "work", rate))
 
     arguments = ["--store", store.url, "--runs", key, "--checkpoint-seconds", str(checkpoint_seconds)]
-    local.run_shards("physlm.training", arguments, len(shards), hear)
+    local.run_shards("physlm.training", arguments, len(shards), hear, nproc)
     if left := untrained(store, runs):
         raise PhyslmError(f"{len(left)} runs were not completed, such as {left[0].run_id}; run the same again to go on")
 
 
+def trained(store: Store, experiment: Experiment) -> dict[str, Any]:
+    """What training has come to: runs and how many of them diverged, tokens, FLOPs, seconds. All must be complete."""
+    markers = [store.get_json(layout.completed_key(run.run_id)) for run in experiment.runs]
+    return {
+        "runs": len(markers),
+        "diverged": sum(marker["status"] == "diverged" for marker in markers),
+        **{name: sum(marker[name] for marker in markers) for name in ("tokens", "flops", "seconds")},
+    }
+
+
 def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
     """Take the measures that the store doesn't hold yet from the trained models, a cohort at a time."""
-    registry = measures.registry()
     for name in experiment.measures:
-        cls = registry[name]
+        cls = measures.find(name)
         left = [run for run in experiment.runs if not store.exists(catalog.key(run.run_id, cls.source()))]
         done = len(experiment.runs) - len(left)
         for cohort in planning.cohorts(left):
@@ -199,7 +224,7 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
     """
     sources = [
         layout.CURVE_SOURCE,
-        *(measures.registry()[name].source() for name in experiment.measures),
+        *(measures.find(name).source() for name in experiment.measures),
         *(probes.registry()[name].source() for name in experiment.file.probe),
     ]
     table = catalog.collect(store, [run.run_id for run in experiment.runs], sources)
@@ -296,11 +321,13 @@ def report(store: Store, experiment: Experiment, listen: Listener = silent) -> s
     return key
 
 
-def run(store: Store, experiment: Experiment, listen: Listener = silent, *, processes: int | None = None) -> str:
+def run(
+    store: Store, experiment: Experiment, listen: Listener = silent, *, processes: int | None = None, nproc: int = 1
+) -> str:
     """All steps in their order on this machine; returns the key of the report page."""
     plan(store, experiment, listen)
     generate(store, experiment, listen)
-    train(store, experiment, listen, processes=processes)
+    train(store, experiment, listen, processes=processes, nproc=nproc)
     measure(store, experiment, listen)
     probe(store, experiment, listen)
     collect(store, experiment, listen)

@@ -65,6 +65,22 @@ def test_the_second_run_trains_nothing_and_says_so(folder: Path, first: subproce
     assert after == before
 
 
+def test_train_stops_after_training_and_run_goes_on(folder: Path) -> None:
+    """With two ranks, under torchrun; the figures are those of the store."""
+    (folder / "trained.yaml").write_text(TINY.replace("name: tiny", "name: trained").replace("[8, 16]", "[8]"))
+    result = physlm("train", "trained.yaml", "--store", "trained", "--nproc", "2", "--json", folder=folder)
+    assert result.returncode == 0, result.stderr
+    totals = json.loads(result.stdout)
+    assert totals["runs"] == 4
+    assert totals["diverged"] == 0
+    assert totals["tokens"] == 2 * (20 + 40) * 60 * 8
+    assert len(list(folder.glob("trained/runs/*/trained.json"))) == 4
+    assert not list(folder.glob("trained/**/observations.parquet"))
+    again = physlm("train", "trained.yaml", "--store", "trained", folder=folder)
+    assert "nothing to train: all 4 runs are in the store" in again.stderr
+    assert "4 runs are trained: 57,600 tokens" in again.stdout
+
+
 def test_one_more_size_trains_that_size_alone(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     (folder / "more.yaml").write_text(TINY.replace("[8, 16]", "[8, 16, 12]"))
     before = {path.name for path in folder.glob("physlm-store/runs/*")}

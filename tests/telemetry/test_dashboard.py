@@ -73,6 +73,8 @@ def test_every_panel_has_an_answer(prometheus: Any, pushgateway: str, observatio
     found.export_law("capacity", {"c": {"estimate": 2.0, "low": 1.9, "high": 2.1}}, heldout_error_ratio=0.03)
     training.set_runs(assigned=10, completed=2)
     training.set_loss(1.5)
+    training.set_gradient_norm(0.5)
+    training.set_learning_rate(0.01)
     with training.stage("generate"):
         pass
     PushGroup.of_experiment("watched").push(pushgateway, found.registry)  # seen twice, as during a scraped fit

@@ -39,12 +39,12 @@ def experiment_metrics(observations: pl.DataFrame) -> ExperimentMetrics:
 def test_known_series_are_there_from_the_start() -> None:
     found = exported(TrainingMetrics("capacity", 3))
     assert found.pop("physlm_build_info").popitem()[1] == 1
-    loss = found.pop("physlm_training_loss_nats")
-    assert math.isnan(loss["capacity", "3"])
+    for name in ("loss_nats", "learning_rate", "gradient_norm"):
+        assert math.isnan(found.pop(f"physlm_training_{name}")["capacity", "3"])
     stages = {("capacity", "3", stage): 0.0 for stage in ("generate", "train", "measure", "probe")}
     assert found.pop("physlm_stage_duration_seconds_sum") == stages
     assert found.pop("physlm_stage_duration_seconds_count") == stages
-    assert len(found) == 5
+    assert len(found) == 8
     assert all(series == {("capacity", "3"): 0.0} for series in found.values())
 
 
@@ -57,6 +57,12 @@ def test_training_is_counted() -> None:
     metrics.add_tokens(1024)
     metrics.set_loss(1.25)
     metrics.set_tokens_per_second(419_000)
+    metrics.add_flops(3e9)
+    metrics.add_flops(2e9)
+    metrics.set_flop_utilisation(0.25)
+    metrics.set_learning_rate(3e-4)
+    metrics.set_gradient_norm(0.7)
+    metrics.set_memory(2**30)
     metrics.wrote_checkpoint()
     with metrics.stage("train"):
         pass
@@ -69,6 +75,11 @@ def test_training_is_counted() -> None:
     assert found["physlm_training_tokens_total"] == {one: 5120}
     assert found["physlm_training_loss_nats"] == {one: 1.25}
     assert found["physlm_training_tokens_per_second"] == {one: 419_000}
+    assert found["physlm_training_flops_total"] == {one: 5e9}
+    assert found["physlm_training_flop_utilisation_ratio"] == {one: 0.25}
+    assert found["physlm_training_learning_rate"] == {one: 3e-4}
+    assert found["physlm_training_gradient_norm"] == {one: 0.7}
+    assert found["physlm_training_memory_bytes"] == {one: 2**30}
     assert found["physlm_checkpoints_written_total"] == {one: 1}
     assert found["physlm_stage_duration_seconds_count"][*one, "train"] == 2
     assert 0 < found["physlm_stage_duration_seconds_sum"][*one, "train"] < 1

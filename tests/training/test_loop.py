@@ -201,8 +201,8 @@ def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     runs = study.runs
     calm, rough = tmp_path / "calm", tmp_path / "rough"
     with worker(calm, runs, study) as process:
-        process.communicate(timeout=120)
-        assert process.returncode == 0
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
     chance = random.Random(5)
     kills = 0
     while True:

@@ -1,4 +1,4 @@
-"""Commands on an experiment file: plan, run, measure, probe, submit."""
+"""Commands on an experiment file: plan, train, run, measure, probe, submit."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ StoreOption = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="Training processes, one shard each; one for each core if not given.")
+]
+Nproc = Annotated[int, typer.Option(min=1, help="Ranks in each of them, under torchrun: one for each GPU.")]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65_000, help="Serve live metrics of shard 0 on this port, of shard 1 on the next, ..."),
+]
+
 DEFAULT_STORE = "physlm-store"
 
 
@@ -42,6 +51,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: physlm run pipelines/experiments/capacity.yaml --store ./results")(run)
     app.command(epilog="Example: physlm measure pipelines/experiments/grammar.yaml --store ./results")(measure)
     app.command(epilog="Example: physlm probe pipelines/experiments/grammar.yaml --store ./results")(probe)
+    app.command(epilog="Example: physlm train pipelines/experiments/capacity.yaml --nproc 2")(train)
     app.command(
         epilog="Example: physlm submit pipelines/experiments/capacity.yaml --store s3://physlm --host http://localhost:8888"
     )(submit)
@@ -87,27 +97,57 @@ def run(
     engine: Annotated[
         str, typer.Option(help="Where to run: local, or kfp-local (the compiled pipeline on this machine).")
     ] = "local",
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Training processes; one for each core if not given.")
-    ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65_000, help="Serve live metrics of shard 0 on this port, of shard 1 on the next, ..."),
-    ] = None,
+    processes: Processes = None,
+    nproc: Nproc = 1,
+    metrics_port: MetricsPort = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment from its file to its laws and its page; what the store already holds is not done again."""
     experiment = load(file)
     steps.check(experiment)
     opened = open_store(store)
-    if metrics_port is not None:
-        os.environ["PHYSLM_METRICS_PORT"] = str(metrics_port)
+    _serve_metrics(metrics_port)
     with console.progress(quiet=as_json) as listen:
         if engine == "local":
-            steps.run(opened, experiment, listen, processes=processes)
+            steps.run(opened, experiment, listen, processes=processes, nproc=nproc)
         else:
             engines.find(engine)(experiment, store, listen)
     _show(opened, experiment, as_json)
+
+
+def train(
+    file: File,
+    store: StoreOption = DEFAULT_STORE,
+    processes: Processes = None,
+    nproc: Nproc = 1,
+    checkpoint_seconds: Annotated[float, typer.Option(min=0.01, help="Time between checkpoints.")] = 20.0,
+    metrics_port: MetricsPort = None,
+    as_json: Json = False,
+) -> None:
+    """Train an experiment's models and stop there; `physlm run` goes on from them."""
+    experiment = load(file)
+    steps.check(experiment)
+    opened = open_store(store)
+    _serve_metrics(metrics_port)
+    with console.progress(quiet=as_json) as listen:
+        steps.plan(opened, experiment, listen)
+        steps.generate(opened, experiment, listen)
+        steps.train(opened, experiment, listen, processes=processes, nproc=nproc, checkpoint_seconds=checkpoint_seconds)
+    totals = steps.trained(opened, experiment)
+    if as_json:
+        console.print_json({"experiment": experiment.name, "store": opened.url, **totals})
+        return
+    diverged = f", of which {totals['diverged']:,} diverged" if totals["diverged"] else ""
+    console.output.print(
+        f"{totals['runs']:,} runs are trained{diverged}: {totals['tokens']:,} tokens, {totals['flops']:.3g} FLOPs, "
+        f"{totals['seconds']:,.1f} s of training",
+        markup=False,
+    )
+
+
+def _serve_metrics(port: int | None) -> None:
+    if port is not None:
+        os.environ["PHYSLM_METRICS_PORT"] = str(port)
 
 
 def _show(store: Store, experiment: Experiment, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from physlm.errors import Interrupted, PhyslmError
 
+_RESTARTS = 3  # of all ranks of a shard, after one is lost
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint
 
 
@@ -43,14 +44,16 @@ def run_shards(
     arguments: Sequence[str],
     count: int,
     on_event: Callable[[int, Mapping[str, Any]], None],
+    nproc: int = 1,
 ) -> None:
     """Run `python -m module *arguments --shard i` for each of `count` shards at once; `on_event` gets what they report.
 
+    With `nproc` above 1 each shard is run by so many ranks under torchrun, which replaces those that are lost.
     A worker reports one JSON object a line on its standard output. Raises Interrupted on Ctrl-C, after the workers have
     stored their state, and PhyslmError, once all have ended, if one failed.
     """
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]] = queue.Queue()
-    workers = [_start(module, arguments, shard, count, events) for shard in range(count)]
+    workers = [_start(module, arguments, shard, count, events, nproc) for shard in range(count)]
     running = count
     try:
         while running:
@@ -79,15 +82,22 @@ def _start(
     shard: int,
     count: int,
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]],
+    nproc: int,
 ) -> _Worker:
-    threads = str(max(1, cores() // count))
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, cores() // (count * nproc)))}
+    torchrun: list[str] = []
+    if nproc > 1:  # ranks notice by their output that nobody listens any more: their parent is torchrun
+        restarts = f"--max-restarts={_RESTARTS}"
+        torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}", restarts, "-m"]
+    else:
+        environment["PHYSLM_PARENT"] = str(os.getpid())
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments, "--shard", str(shard)],
+        [sys.executable, "-m", *torchrun, module, *arguments, "--shard", str(shard)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": threads, "PHYSLM_PARENT": str(os.getpid())},
+        env=environment,
         # Ctrl-C goes to this process alone; it then asks the workers to stop.
         start_new_session=True,
     )

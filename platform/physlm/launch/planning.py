@@ -10,6 +10,7 @@ from math import ceil
 
 from physlm.experiment import Run
 from physlm.models.contract import ModelConfig
+from physlm.training import sharing
 
 MAX_MEMBERS = 64  # more gain nothing on a CPU and little on an accelerator
 STEP_FLOPS = 1e12  # a step of so many occupies the largest accelerator for milliseconds: more members gain nothing
@@ -51,10 +52,7 @@ def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
 
 def deal(group: Sequence[Run], parts: int) -> list[list[Run]]:
     """Deal runs out in turn, so that every part has long and short ones alike; runs of one trunk stay together."""
-    trunks: dict[str, list[Run]] = defaultdict(list)
-    for run in group:
-        trunks[run.trunk_id].append(run)
-    families = list(trunks.values())
+    families = sharing.trunks(group)
     return [[run for family in families[part::parts] for run in family] for part in range(min(parts, len(families)))]
 
 
@@ -99,11 +97,8 @@ def shards(runs: Sequence[Run], count: int) -> list[Shard]:
 
 def _work(group: Sequence[Run]) -> float:
     """Of each trunk the longest run counts whole, and of the others what they do after they have left it."""
-    trunks: dict[str, list[Run]] = defaultdict(list)
-    for run in group:
-        trunks[run.trunk_id].append(run)
     total = 0.0
-    for family in trunks.values():
+    for family in sharing.trunks(group):
         longest = max(family, key=lambda run: run.tokens)
         total += work(longest.tokens, longest.flops)
         total += sum(run.training.schedule.decay * work(run.tokens, run.flops) for run in family if run is not longest)

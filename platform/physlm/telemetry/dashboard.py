@@ -105,6 +105,29 @@ def _health() -> Iterator[Builder[model.Panel]]:
         _over_time(f"min ({loss})", "best"),
     )
     yield _panel(
+        timeseries.Panel().unit(units.PercentUnit).min(0),
+        "FLOP utilisation",
+        m.TRAINING_FLOP_UTILISATION.help,
+        (8, 8),
+        _over_time(f"max ({m.TRAINING_FLOP_UTILISATION.name}{_ONE})", "best shard"),
+        _over_time(f"min ({m.TRAINING_FLOP_UTILISATION.name}{_ONE})", "worst shard"),
+    )
+    yield _panel(
+        timeseries.Panel().unit(units.Short).min(0),
+        "Gradient norm and learning rate",
+        f"{m.TRAINING_GRADIENT_NORM.help} {m.TRAINING_LEARNING_RATE.help}",
+        (8, 8),
+        _over_time(f"max ({m.TRAINING_GRADIENT_NORM.name}{_ONE} >= 0)", "gradient norm"),
+        _over_time(f"max ({m.TRAINING_LEARNING_RATE.name}{_ONE} >= 0)", "learning rate"),
+    )
+    yield _panel(
+        timeseries.Panel().unit(units.BytesIEC).min(0),
+        "Memory",
+        m.TRAINING_MEMORY.help,
+        (8, 8),
+        _over_time(f"max ({m.TRAINING_MEMORY.name}{_ONE})", "largest shard"),
+    )
+    yield _panel(
         timeseries.Panel().unit(units.Short).min(0),
         "Runs",
         "Runs completed, against those assigned to the shards that report.",

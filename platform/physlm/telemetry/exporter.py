@@ -55,6 +55,13 @@ class TrainingMetrics:
         self._tokens_per_second = self._gauge(m.TRAINING_TOKENS_PER_SECOND)
         self._loss = self._gauge(m.TRAINING_LOSS)
         self._loss.set(float("nan"))  # 0 would be a perfect model
+        self._flops = self._counter(m.TRAINING_FLOPS)
+        self._utilisation = self._gauge(m.TRAINING_FLOP_UTILISATION)
+        self._learning_rate = self._gauge(m.TRAINING_LEARNING_RATE)
+        self._learning_rate.set(float("nan"))
+        self._gradient_norm = self._gauge(m.TRAINING_GRADIENT_NORM)
+        self._gradient_norm.set(float("nan"))
+        self._memory = self._gauge(m.TRAINING_MEMORY)
         self._runs = self._gauge(m.SHARD_RUNS)
         self._runs_completed = self._counter(m.SHARD_RUNS_COMPLETED)
         self._checkpoints = self._counter(m.CHECKPOINTS_WRITTEN)
@@ -82,6 +89,26 @@ class TrainingMetrics:
     def set_tokens_per_second(self, rate: float) -> None:
         """Tokens trained on per second, as the shard measured it over its last interval."""
         self._tokens_per_second.set(rate)
+
+    def add_flops(self, flops: float) -> None:
+        """Floating-point operations of training since the last call, by the models' formulas."""
+        self._flops.inc(flops)
+
+    def set_flop_utilisation(self, ratio: float) -> None:
+        """Training's FLOP/s over the peak that was measured on the same devices."""
+        self._utilisation.set(ratio)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Learning rate, the highest among the members in training."""
+        self._learning_rate.set(rate)
+
+    def set_gradient_norm(self, norm: float) -> None:
+        """Gradient's norm before clipping, the largest among the members at the last step."""
+        self._gradient_norm.set(norm)
+
+    def set_memory(self, size: float) -> None:
+        """The most bytes taken so far, all processes together."""
+        self._memory.set(size)
 
     def set_loss(self, nats: float) -> None:
         """Training loss per token in nats, mean over the cohort's members that are still in training."""

@@ -88,6 +88,41 @@ TRAINING_LOSS = Metric(
     "nats",
     _PER_SHARD,
 )
+TRAINING_FLOPS = Metric(
+    "physlm_training_flops_total",
+    "counter",
+    "Floating-point operations of training by the models' formulas, all runs of the shard together.",
+    "floating-point operations",
+    _PER_SHARD,
+)
+TRAINING_FLOP_UTILISATION = Metric(
+    "physlm_training_flop_utilisation_ratio",
+    "gauge",
+    "Training's FLOP/s over those of a product of large matrices, measured on the same devices at the start.",
+    "ratio",
+    _PER_SHARD,
+)
+TRAINING_LEARNING_RATE = Metric(
+    "physlm_training_learning_rate",
+    "gauge",
+    "Learning rate, the highest among the members in training; NaN before the first step.",
+    "",
+    _PER_SHARD,
+)
+TRAINING_GRADIENT_NORM = Metric(
+    "physlm_training_gradient_norm",
+    "gauge",
+    "Gradient's norm before clipping, the largest among the members at the last step; NaN before the first step.",
+    "nats per unit of a parameter",
+    _PER_SHARD,
+)
+TRAINING_MEMORY = Metric(
+    "physlm_training_memory_bytes",
+    "gauge",
+    "Most memory taken so far, of GPUs or else of the machine, all processes of the shard together.",
+    "bytes",
+    _PER_SHARD,
+)
 SHARD_RUNS = Metric("physlm_shard_runs", "gauge", "Runs assigned to the shard.", "runs", _PER_SHARD)
 SHARD_RUNS_COMPLETED = Metric(
     "physlm_shard_runs_completed_total",
@@ -184,6 +219,11 @@ LIVE = (
     TRAINING_TOKENS,
     TRAINING_TOKENS_PER_SECOND,
     TRAINING_LOSS,
+    TRAINING_FLOPS,
+    TRAINING_FLOP_UTILISATION,
+    TRAINING_LEARNING_RATE,
+    TRAINING_GRADIENT_NORM,
+    TRAINING_MEMORY,
     SHARD_RUNS,
     SHARD_RUNS_COMPLETED,
     CHECKPOINTS_WRITTEN,

@@ -3,6 +3,10 @@
 KEY is the manifest that the train step has written: the experiment's file and the cohorts of each shard. Progress goes
 to standard output, one JSON object a line; live metrics are served when PHYSLM_METRICS_PORT is set (this port for
 shard 0, the next for shard 1, ...; 0 for any free one). SIGTERM asks for a checkpoint and an end with code 3.
+
+A shard may be trained by several ranks: `torchrun --nproc-per-node 2 -m physlm.training ...`. How they share the work
+is said in `physlm.training.sharing`; the first rank reports for all. With `--max-restarts` torchrun begins anew when a
+rank is lost, and all go on from the last checkpoints.
 """
 
 from __future__ import annotations
@@ -13,18 +17,24 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from physlm import experiment
 from physlm.errors import Interrupted, PhyslmError
-from physlm.store import open_store
+from physlm.experiment import Run
+from physlm.store import Store, open_store
 from physlm.telemetry.exporter import TrainingMetrics, serve
-from physlm.training import grouping, layout
+from physlm.training import grouping, hardware, layout, sharing
 from physlm.training.loop import Options, Progress, train
 from physlm.training.memory import keep_freed_memory
+from physlm.training.ranks import Ranks, Tally, joined
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,11 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--shard", type=int, default=int(os.environ.get("JOB_COMPLETION_INDEX", "0")), help="which shard to train"
     )
     parser.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
+    parser.add_argument("--memory", type=float, help="bytes that a rank's models may take; measured if not given")
     options = parser.parse_args(arguments)
     keep_freed_memory()
     stop = _stop_on_signal()
     try:
-        _train(options.store, options.runs, options.shard, options.checkpoint_seconds, stop)
+        with joined(device := hardware.own_device()) as ranks:
+            _train(options, device, ranks, stop)
     except Interrupted as error:
         print(error, file=sys.stderr)
         return 3
@@ -50,24 +62,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _train(address: str, manifest_key: str, shard: int, checkpoint_seconds: float, stop: threading.Event) -> None:
-    store = open_store(address)
-    manifest: dict[str, Any] = store.get_json(manifest_key)
+def _train(options: argparse.Namespace, device: torch.device, ranks: Ranks, stop: threading.Event) -> None:
+    store = open_store(options.store)
+    manifest: dict[str, Any] = store.get_json(options.runs)
     study = experiment.parse(manifest["experiment"])
-    cohorts = [[study.by_id[run_id] for run_id in cohort] for cohort in manifest["shards"][shard]]
-    metrics = TrainingMetrics(study.name, shard)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cohorts = [[study.by_id[run_id] for run_id in cohort] for cohort in manifest["shards"][options.shard]]
+    runs = [run for cohort in cohorts for run in cohort]
+    left = ranks.agree("left", [run.run_id for run in runs if not store.exists(layout.completed_key(run.run_id))])
+    cohorts = [rest for cohort in cohorts if (rest := [run for run in cohort if run.run_id in left])]
+    metrics = TrainingMetrics(study.name, options.shard)
     parent = os.environ.get("PHYSLM_PARENT")
-
-    def report(progress: Progress) -> None:
-        metrics.add_tokens(progress.tokens)
-        if progress.loss is not None:
-            metrics.set_loss(progress.loss)
-        metrics.complete_runs(progress.completed)
-        for _ in range(progress.checkpoints):
-            metrics.wrote_checkpoint()
-        metrics.set_tokens_per_second(progress.tokens_per_second)
-        print(json.dumps(vars(progress) | {"tokens_per_second": progress.tokens_per_second}), flush=True)
 
     def stopping() -> bool:
         # A worker whose parent was killed must not go on beside the one that its user starts next.
@@ -75,17 +79,122 @@ def _train(address: str, manifest_key: str, shard: int, checkpoint_seconds: floa
 
     with ExitStack() as stack:
         port = os.environ.get("PHYSLM_METRICS_PORT")
-        if port is not None:
+        if port is not None and ranks.is_first:
             address = os.environ.get("PHYSLM_METRICS_ADDRESS", "127.0.0.1")
-            url = stack.enter_context(serve(metrics.registry, int(port) and int(port) + shard, address))
+            url = stack.enter_context(serve(metrics.registry, int(port) and int(port) + options.shard, address))
             print(json.dumps({"metrics": url}), flush=True)
-        done = sum(store.exists(layout.completed_key(run.run_id)) for cohort in cohorts for run in cohort)
-        metrics.set_runs(sum(map(len, cohorts)), done)
+        metrics.set_runs(len(runs), len(runs) - len(left))
         stack.enter_context(metrics.stage("train"))
-        for cohort in cohorts:
-            rest = [run for run in cohort if not store.exists(layout.completed_key(run.run_id))]
-            for group in grouping.split(rest, device):
-                train(store, group, Options(device, checkpoint_seconds, report=report, stop=stopping))
+        reporter = _Reporter(metrics, ranks, device, stop)
+        basis = Options(device, options.checkpoint_seconds, report=reporter.report, stop=stopping)
+        try:
+            for job in _jobs(cohorts, ranks, options.memory or hardware.capacity_bytes(device), basis):
+                job(store)
+        except Interrupted:
+            reporter.end()  # the others are asked to stop as well
+            raise
+        reporter.end()
+
+
+def _jobs(
+    cohorts: Sequence[Sequence[Run]], ranks: Ranks, capacity: float, options: Options
+) -> list[Callable[[Store], None]]:
+    """What this rank does, in turn: with the others first, and then its own part."""
+    division = sharing.divide(cohorts, ranks.rank, ranks.size, capacity)
+
+    def job(cohort: Sequence[Run], **how: Any) -> Callable[[Store], None]:
+        together = how["ranks"].size if "ranks" in how else 1
+        share = capacity * together if how.get("sharded") else capacity
+        at_once = sharing.windows_at_once(cohort, together, share)
+        return lambda store: train(store, cohort, replace(options, windows_at_once=at_once, **how))
+
+    def alone(cohort: Sequence[Run], store: Store) -> None:
+        # Runs that share a trunk stay together.
+        whole = len(sharing.trunks(cohort)) < len(cohort)
+        for group in [cohort] if whole else grouping.split(cohort, options.device):
+            job(group)(store)
+
+    return [
+        *(job([run], ranks=ranks, sharded=True) for run in division.sharded),
+        *(job(cohort, ranks=ranks) for cohort in division.replicated),
+        *(partial(alone, cohort) for cohort in division.spread),
+    ]
+
+
+_GRACE_SECONDS = 20  # for other ranks to write their checkpoints
+_COUNTED = ("tokens", "flops", "completed", "checkpoints")
+
+
+class _Reporter:
+    """Tells what all ranks have done: to Prometheus, and on standard output to whoever has started the shard."""
+
+    def __init__(self, metrics: TrainingMetrics, ranks: Ranks, device: torch.device, stop: threading.Event) -> None:
+        self._metrics, self._ranks, self._device, self._stop = metrics, ranks, device, stop
+        self._tally = Tally(ranks)
+        self._peak = ranks.size * hardware.peak_flops(device)
+        self._last = time.monotonic()
+        self._ended = 0
+
+    def report(self, progress: Progress) -> None:
+        """What this rank has done since it last reported."""
+        self._tally.add({name: int(getattr(progress, name)) for name in _COUNTED})
+        for name in ("loss", "learning_rate", "gradient_norm"):
+            self._tally.set(name, getattr(progress, name))
+        self._tally.set("memory", hardware.memory_bytes(self._device))
+        if self._ranks.is_first:
+            self._publish()
+
+    def end(self) -> None:
+        """This rank has nothing more to do; the first one reports until none has."""
+        self._tally.add({"ended": 1})
+        asked = time.monotonic()
+        while self._ranks.is_first and self._ranks.size > 1:
+            self._ended += self._tally.take("ended")
+            self._publish()
+            if not self._stop.is_set():
+                asked = time.monotonic()
+            if self._ended == self._ranks.size or time.monotonic() - asked > _GRACE_SECONDS:
+                break
+            time.sleep(0.2)
+
+    def _publish(self) -> None:
+        now = time.monotonic()
+        tokens, flops, completed, checkpoints = map(self._tally.take, _COUNTED)
+        losses = self._tally.values("loss")
+        progress = Progress(
+            tokens=tokens,
+            flops=float(flops),
+            completed=completed,
+            loss=sum(losses) / len(losses) if losses else None,
+            checkpoints=checkpoints,
+            seconds=now - self._last,
+            learning_rate=max(self._tally.values("learning_rate"), default=None),
+            gradient_norm=max(self._tally.values("gradient_norm"), default=None),
+        )
+        self._last = now
+        self._export(progress)
+        line = vars(progress) | {"tokens_per_second": progress.tokens_per_second}
+        try:
+            print(json.dumps(line), flush=True)
+        except BrokenPipeError:  # whoever listened is gone
+            self._stop.set()
+
+    def _export(self, progress: Progress) -> None:
+        metrics = self._metrics
+        metrics.add_tokens(progress.tokens)
+        metrics.add_flops(progress.flops)
+        metrics.complete_runs(progress.completed)
+        for _ in range(progress.checkpoints):
+            metrics.wrote_checkpoint()
+        metrics.set_tokens_per_second(progress.tokens_per_second)
+        metrics.set_flop_utilisation(progress.flops / max(progress.seconds, 1e-9) / self._peak)
+        metrics.set_memory(sum(self._tally.values("memory")))
+        if progress.loss is not None:
+            metrics.set_loss(progress.loss)
+        if progress.learning_rate is not None:
+            metrics.set_learning_rate(progress.learning_rate)
+        if progress.gradient_norm is not None:
+            metrics.set_gradient_norm(progress.gradient_norm)
 
 
 def _stop_on_signal() -> threading.Event:

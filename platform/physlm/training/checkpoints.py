@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -83,12 +84,51 @@ def load_state(store: Store, run_id: str) -> State | None:
     for key in reversed(_states(store, run_id)):
         try:
             tensors, metadata = _read(store, key)
-            clock = Clock(**metadata["clock"])
-            clock.curve = [tuple(point) for point in clock.curve]  # type: ignore[misc]
-            return State(clock, tensors["values"], tensors["first"], tensors["second"])
+            return State(_clock(metadata["clock"]), tensors["values"], tensors["first"], tensors["second"])
         except (StoreError, KeyError, TypeError):
             continue  # an older one may be sound; without any, the run begins anew
     return None
+
+
+@dataclass(frozen=True)
+class ShardedState:
+    """A point to go on from that several ranks have written: the clock, and the keys of the files."""
+
+    store: Store
+    clock: Clock
+    files: Sequence[str]
+
+
+def save_clock(store: Store, run_id: str, clock: Clock) -> None:
+    """Make the files that the ranks have written a point to go on from, then remove the older ones."""
+    key = layout.sharded_clock_key(run_id, clock.tokens)
+    prefix = layout.sharded_prefix(run_id, clock.tokens)
+    files = [file for file in store.list(prefix) if file != key]
+    store.put_json(key, {"format": _FORMAT, "clock": asdict(clock), "files": files})
+    for old in _sharded(store, run_id):
+        if not old.startswith(prefix):
+            store.delete(old)
+
+
+def load_sharded(store: Store, run_id: str) -> ShardedState | None:
+    """The latest point to go on from that several ranks have written; None if there is none."""
+    for key in reversed([key for key in _sharded(store, run_id) if key.endswith("/clock.json")]):
+        try:
+            document = store.get_json(key)
+            return ShardedState(store, _clock(document["clock"]), document["files"])
+        except (StoreError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _sharded(store: Store, run_id: str) -> list[str]:
+    return [key for key in store.list(layout.checkpoints_prefix(run_id)) if "/sharded/" in key]
+
+
+def _clock(document: Mapping[str, Any]) -> Clock:
+    clock = Clock(**document)
+    clock.curve = [tuple(point) for point in clock.curve]  # type: ignore[misc]
+    return clock
 
 
 def save_model(store: Store, run_id: str, tokens: int, parameters: dict[str, Tensor]) -> None:
@@ -103,5 +143,5 @@ def load_model(store: Store, run_id: str, tokens: int) -> dict[str, Tensor]:
 
 def delete_states(store: Store, run_id: str) -> None:
     """Remove the points to go on from."""
-    for key in _states(store, run_id):
+    for key in (*_states(store, run_id), *_sharded(store, run_id)):
         store.delete(key)

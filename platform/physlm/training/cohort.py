@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from physlm.models.contract import ModelConfig
 from physlm.models.decoder import Decoder, initialise
+from physlm.store.contract import Store
+from physlm.training import adamw
+from physlm.training.checkpoints import Clock, State, save_state
 from physlm.training.config import OptimizerConfig
 from physlm.training.loss import weighted_loss
+from physlm.training.ranks import ALONE, Ranks
+
+
+class Trained(Protocol):
+    """What has parameters, members first, and maps tokens to hidden states and these to logits, as a decoder does."""
+
+    def __call__(self, tokens: Tensor, /) -> Tensor: ...
+    def logits(self, hidden: Tensor, /) -> Tensor: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def to(self, device: torch.device, /) -> Self: ...
 
 
 class Cohort:
@@ -30,11 +46,14 @@ class Cohort:
         optimizers: Sequence[OptimizerConfig],
         seeds: Sequence[int],
         device: torch.device,
+        ranks: Ranks = ALONE,
+        windows_at_once: int | None = None,
     ) -> None:
         self.model, self.vocabulary, self.device = model, vocabulary, device
+        self.ranks, self.windows_at_once = ranks, windows_at_once
         self.optimizers = list(optimizers)
-        self._bind(Decoder(model, vocabulary, len(seeds)))
-        initialise(self.decoder, list(seeds))
+        self._bind(self._build(len(seeds)))
+        self._initialise(list(seeds))
         self.first = torch.zeros_like(self.values)
         self.second = torch.zeros_like(self.values)
         self.updates = torch.zeros(len(seeds), dtype=torch.float64)
@@ -43,11 +62,24 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.optimizers)
 
-    def _bind(self, decoder: Decoder) -> None:
+    def _build(self, members: int) -> Trained:
+        return Decoder(self.model, self.vocabulary, members)
+
+    def _initialise(self, seeds: list[int]) -> None:
+        assert isinstance(self.decoder, Decoder)
+        initialise(self.decoder, seeds)
+
+    def start_from(self, row: int, named: Mapping[str, Tensor]) -> None:
+        """Let a member go on from a trained model, given by its parameters' names."""
+        for name, (where, _) in self.slices.items():
+            self.values[row, where] = named[name].flatten().to(self.device)
+
+    def _bind(self, decoder: Trained) -> None:
         """Make flat rows for the decoder's parameters and let these be views into them."""
         named = dict(decoder.named_parameters())
         sizes = [p[0].numel() for p in named.values()]
-        self.values = torch.zeros(decoder.members, sum(sizes), device=self.device)
+        members = next(iter(named.values())).shape[0]
+        self.values = torch.zeros(members, sum(sizes), device=self.device)
         self.decoder = decoder.to(self.device)
         self.slices: dict[str, tuple[slice, torch.Size]] = {}
         start = 0
@@ -58,23 +90,19 @@ class Cohort:
             self.slices[name] = where, parameter.shape[1:]
 
     def _set_knobs(self) -> None:
-        def column(name: str) -> Tensor:
-            return torch.tensor([[getattr(o, name)] for o in self.optimizers], device=self.device)
-
-        self._beta1, self._beta2, self._epsilon = column("beta1"), column("beta2"), column("epsilon")
-        self._clip = column("clip_norm").squeeze(1)
+        self._knobs = adamw.Knobs.of(self.optimizers, self.device)
+        self._clip = torch.tensor([o.clip_norm for o in self.optimizers], device=self.device)
         decayed = torch.zeros(self.values.shape[1], device=self.device)
         for name, (where, _) in self.slices.items():
-            if not name.endswith(("gain", "bias")):
-                decayed[where] = 1.0
-        self._decay = column("weight_decay") * decayed
+            decayed[where] = float(adamw.decays(name))
+        self._decay = self._knobs.weight_decay * decayed
 
     def keep(self, rows: Sequence[int]) -> None:
         """Put the cohort together anew from the members of these rows; one named twice becomes two that are alike."""
         index = torch.tensor(rows, device=self.device)
         values, first, second = self.values[index], self.first[index], self.second[index]
         self.optimizers = [self.optimizers[row] for row in rows]
-        self._bind(Decoder(self.model, self.vocabulary, len(rows)))
+        self._bind(self._build(len(rows)))
         self.values.copy_(values)
         self.first, self.second = first, second
         self.updates = self.updates[index.cpu()]
@@ -85,30 +113,69 @@ class Cohort:
 
         tokens int64 [M, B, T], loss bool [M, B, T] (tokens to be predicted), shares: each member's learning rate as a
         share of its peak. Returns the mean loss of each member in nats per predicted token [M] and its gradient norm
-        before clipping [M], on the device.
+        before clipping [M], on the device. Of several ranks each gets the whole batch and computes a part of it.
         """
-        targets, wanted = tokens[:, :, 1:].flatten(1), loss[:, :, 1:].flatten(1)
-        weights = wanted / wanted.sum(1, keepdim=True).clamp(min=1)
-        hidden = self.decoder(tokens[:, :, :-1])
-        losses = weighted_loss(self.decoder.logits(hidden), targets, weights)
-        gradients = torch.autograd.grad(losses.sum(), list(self.decoder.parameters()))
-        gradient = torch.cat([g.flatten(1) for g in gradients], dim=1)  # [M, P]
+        losses = torch.zeros(len(self), device=self.device)
+        gradient = torch.zeros(0)
+        for part in parts(tokens, loss, self.ranks, self.windows_at_once):
+            with mixed_precision(self.device):
+                hidden = self.decoder(part.inputs)
+                logits = self.decoder.logits(hidden)
+            share = weighted_loss(logits.float(), part.targets, part.weights)
+            gradients = torch.autograd.grad(share.sum(), list(self.decoder.parameters()))
+            fresh = torch.cat([g.flatten(1) for g in gradients], dim=1)  # [M, P]
+            gradient = gradient.add_(fresh) if len(gradient) else fresh
+            losses += share.detach()
+        if not len(gradient):  # more ranks than windows
+            gradient = torch.zeros_like(self.values)
+        self.ranks.sum(gradient, losses)
         norms = gradient.norm(dim=1)
         self._adamw(gradient, norms, shares)
-        return losses.detach(), norms
+        return losses, norms
+
+    def restore(self, row: int, state: State) -> None:
+        """Let a member go on from where it was stored."""
+        with torch.no_grad():
+            self.values[row], self.first[row], self.second[row] = state.values, state.first, state.second
+        self.updates[row] = state.clock.updates
+
+    def write_state(self, store: Store, run_id: str, row: int, clock: Clock) -> None:
+        """Store a member's point to go on from; one rank does it for all."""
+        if self.ranks.is_first:
+            save_state(store, run_id, State(clock, self.values[row], self.first[row], self.second[row]))
+
+    def parameters(self, row: int) -> dict[str, Tensor]:
+        """A member's parameters by name."""
+        return {name: self.values[row, where].view(size) for name, (where, size) in self.slices.items()}
 
     @torch.no_grad()
     def _adamw(self, gradient: Tensor, norms: Tensor, shares: Sequence[float]) -> None:
         self.updates += 1
-        rates = [o.lr * share for o, share in zip(self.optimizers, shares, strict=True)]
-        # Bias corrections in double precision on the host: 1 - beta^t loses digits in single precision.
-        steps = self.updates.tolist()
-        scale1 = [r / (1 - o.beta1**t) for o, r, t in zip(self.optimizers, rates, steps, strict=True)]
-        scale2 = [(1 - o.beta2**t) ** -0.5 for o, t in zip(self.optimizers, steps, strict=True)]
-        rate, scale1_, scale2_ = torch.tensor([rates, scale1, scale2], device=self.device).unsqueeze(2)
+        rates = adamw.rates(self.optimizers, self.updates.tolist(), shares, self.device)
         clip = torch.clamp(self._clip / (norms + 1e-6), max=1.0).unsqueeze(1)
-        gradient = gradient.mul_(clip)
-        self.first.lerp_(gradient, 1 - self._beta1)
-        self.second.mul_(self._beta2).addcmul_(gradient * (1 - self._beta2), gradient)
-        self.values.mul_(1 - rate * self._decay)
-        self.values.sub_(scale1_ * self.first / (self.second.sqrt().mul_(scale2_).add_(self._epsilon)))
+        adamw.update(self.values, gradient.mul_(clip), self.first, self.second, self._knobs, self._decay, rates)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Windows that are computed in one pass. inputs [M, b, T - 1], targets and weights [M, b·(T - 1)]."""
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
+def parts(tokens: Tensor, loss: Tensor, ranks: Ranks, at_once: int | None) -> Iterator[Part]:
+    """This rank's windows of a batch, so many at once; weighted so that the sum over all is the mean over the batch."""
+    weights = loss[:, :, 1:] / loss[:, :, 1:].sum((1, 2), keepdim=True).clamp(min=1)
+    tokens, weights = tokens[:, ranks.rank :: ranks.size], weights[:, ranks.rank :: ranks.size]
+    count = tokens.shape[1]
+    for start in range(0, count, at_once or max(1, count)):
+        some = slice(start, start + (at_once or count))
+        yield Part(tokens[:, some, :-1], tokens[:, some, 1:].flatten(1), weights[:, some].flatten(1))
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 for products of matrices on a GPU that has it; float32 elsewhere."""
+    wanted = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)

@@ -58,6 +58,26 @@ class MixConfig(BaseModel):
     share: float = Field(gt=0, lt=1, description="share of the windows or instances")
 
 
+class LoraConfig(BaseModel):
+    """Low-rank updates of frozen weights (Hu et al. 2021): W + alpha / rank · A·B, trained in place of W."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(8, ge=1, le=4096, description="rank of the updates of queries and values")
+    embedding_rank: int = Field(128, ge=0, le=4096, description="rank of the embedding's update; 0 leaves it frozen")
+    alpha: float = Field(4.0, gt=0, description="scale of the updates, before it is divided by their rank")
+
+
+class StartConfig(BaseModel):
+    """Another run to go on from (fine-tuning): the same model and seed, trained to its end before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: dict[str, Any] = Field({}, description="knobs of its task that differ from the experiment's")
+    training: dict[str, Any] = Field(description="its section 'training'")
+    lora: LoraConfig | None = Field(None, description="train low-rank updates alone; all weights if not given")
+
+
 class TrainingConfig(BaseModel):
     """One run's training; its budget is counted in exposures (of a world) or tokens (of endless data), not in steps."""
 
@@ -76,6 +96,13 @@ class TrainingConfig(BaseModel):
         {}, max_length=16, description="streams beside the task's own, by name; exposures count the task's own alone"
     )
     mix_by: Literal["window", "instance"] = Field("window", description="whether a window holds one stream or several")
+
+    start: StartConfig | None = Field(None, description="the run to go on from; a new model if not given")
+
+    @property
+    def lora(self) -> LoraConfig | None:
+        """The low-rank updates that are trained; None if all weights are."""
+        return self.start.lora if self.start else None
 
     @property
     def own_share(self) -> float:

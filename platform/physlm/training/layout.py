@@ -2,6 +2,7 @@
 
     runs/<run_id>/run.json                                  what the run is, and what made it
     runs/<run_id>/checkpoints/<tokens>/state.safetensors    a point to go on from
+    runs/<run_id>/checkpoints/<tokens>/sharded/...          such a point from several ranks; clock.json is written last
     runs/<run_id>/checkpoints/<tokens>/model.safetensors    the trained model
     runs/<run_id>/observations/<CURVE_SOURCE>.parquet       the learning curve
     runs/<run_id>/trained.json                              written last: the run is complete
@@ -29,6 +30,16 @@ def checkpoints_prefix(run_id: str) -> str:
 def state_key(run_id: str, tokens: int) -> str:
     """Key of the point to go on from after so many tokens."""
     return f"{checkpoints_prefix(run_id)}{tokens:015d}/state.safetensors"
+
+
+def sharded_prefix(run_id: str, tokens: int) -> str:
+    """Prefix of the files that several ranks wrote after so many tokens."""
+    return f"{checkpoints_prefix(run_id)}{tokens:015d}/sharded/"
+
+
+def sharded_clock_key(run_id: str, tokens: int) -> str:
+    """Key of the clock that makes these files count."""
+    return f"{sharded_prefix(run_id, tokens)}clock.json"
 
 
 def model_key(run_id: str, tokens: int) -> str:

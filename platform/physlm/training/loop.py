@@ -11,6 +11,8 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -25,15 +27,22 @@ from physlm.store.contract import Store
 from physlm.training import layout, schedules
 from physlm.training.checkpoints import (
     Clock,
+    ShardedState,
     State,
     delete_states,
+    load_model,
+    load_sharded,
     load_state,
     save_model,
-    save_state,
 )
 from physlm.training.cohort import Cohort
+from physlm.training.lora import LoraCohort
 from physlm.training.mixing import Feed, feed
 from physlm.training.packing import Windows
+from physlm.training.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from physlm.training.sharded import ShardedModel
 
 # Budget shares at which the learning curve has a point: evenly spaced in the logarithm, from 0.5 % on.
 CURVE_POINTS = tuple(float(x) for x in np.geomspace(0.005, 1.0, 32))
@@ -49,6 +58,8 @@ class Progress:
     loss: float | None  # mean over members still in training, nats per predicted token
     checkpoints: int
     seconds: float
+    learning_rate: float | None = None  # the highest among members
+    gradient_norm: float | None = None  # the largest among members at the last step, before clipping
 
     @property
     def tokens_per_second(self) -> float:
@@ -107,13 +118,21 @@ class _Row:
 
 @dataclass(frozen=True)
 class Options:
-    """How to train, none of which changes a result."""
+    """How to train, none of which changes a result.
+
+    ranks            the processes that train these runs together, each with a part of every batch
+    sharded          whether they share the parameters out among them as well
+    windows_at_once  windows of each member in one pass; a step accumulates gradients over several
+    """
 
     device: torch.device
     checkpoint_seconds: float = 20.0
     report_seconds: float = 0.5
     report: Callable[[Progress], None] = lambda progress: None
     stop: Callable[[], bool] = lambda: False
+    ranks: Ranks = ALONE
+    sharded: bool = False
+    windows_at_once: int | None = None
 
 
 def train(store: Store, runs: Sequence[Run], options: Options) -> None:
@@ -132,11 +151,11 @@ class _Training:
         self.store, self.options = store, options
         first = runs[0]
         rows: dict[tuple[object, ...], list[_Member]] = {}
-        states: list[State | None] = []
+        states: list[State | ShardedState | None] = []
         for run in runs:
-            state = load_state(store, run.run_id)
+            state = (load_sharded if options.sharded else load_state)(store, run.run_id)
             member = _Member(run, state.clock if state else Clock())
-            if state is None:
+            if state is None and options.ranks.is_first:
                 _write_run(store, run)
             # Runs of one trunk that stand at one point of it have one state, and go on as one.
             place = (run.trunk_id, member.clock.updates) if member.is_shared else (run.run_id,)
@@ -145,21 +164,35 @@ class _Training:
             rows.setdefault(place, []).append(member)
         self.rows = [_row(members) for members in rows.values()]
         leaders = [row.members[0].run for row in self.rows]
-        self.cohort = Cohort(
+        kind: Any = Cohort
+        if options.sharded:  # its imports take seconds
+            from physlm.training.sharded import ShardedModel
+
+            kind = ShardedModel
+        elif first.training.lora is not None:
+            kind = partial(LoraCohort, config=first.training.lora)
+        self.cohort: Cohort | ShardedModel = kind(
             first.model,
             len(first.language.vocabulary),
             [run.training.optimizer for run in leaders],
             [run.seed for run in leaders],
             options.device,
+            options.ranks,
+            options.windows_at_once,
         )
         for i, state in enumerate(states):
+            if (parent := leaders[i].parent) is not None:
+                tokens = store.get_json(layout.completed_key(parent.run_id))["tokens"]
+                self.cohort.start_from(i, load_model(store, parent.run_id, tokens))
             if state:
-                self._restore(i, state)
+                self.cohort.restore(i, state)
         self._place()
         sums = [member.clock.loss_sum for member in self.members]
         self.losses = torch.tensor(sums, dtype=torch.float64, device=options.device)
         self._last_report = self._last_checkpoint = time.monotonic()
         self._unreported = [0, 0.0, 0, 0]  # tokens, FLOPs, completed runs, checkpoints
+        self._rate: float | None = None
+        self._norms = torch.zeros(0)
 
     @property
     def members(self) -> list[_Member]:
@@ -168,15 +201,17 @@ class _Training:
     def run(self) -> None:
         self._leave()  # a member may have been stopped between its last step and its marker
         while self.rows:
-            if self.options.stop():
+            due = time.monotonic() - self._last_checkpoint >= self.options.checkpoint_seconds
+            # All ranks must do the same.
+            stop, due = self.options.ranks.any(self.options.stop(), due and self.options.ranks.is_first)
+            if stop or due:
                 self._checkpoint()
+            if stop:
                 raise Interrupted(f"stopped with {len(self.members)} runs in training; their state is stored")
             self._branch()
             self._step()
             self._leave()
             now = time.monotonic()
-            if self.rows and now - self._last_checkpoint >= self.options.checkpoint_seconds:
-                self._checkpoint()
             if not self.rows or now - self._last_report >= self.options.report_seconds:
                 self._report(now)
 
@@ -201,7 +236,8 @@ class _Training:
         batch = [row.peek() for row in self.rows]
         tokens = torch.from_numpy(np.stack([w.tokens for w in batch])).to(self.options.device, torch.int64)
         wanted = torch.from_numpy(np.stack([w.loss for w in batch])).to(self.options.device)
-        losses, _ = self.cohort.step(tokens, wanted, shares)
+        losses, self._norms = self.cohort.step(tokens, wanted, shares)
+        self._rate = max(m.run.training.optimizer.lr * s for m, s in zip(leaders, shares, strict=True))
         predicted = torch.tensor([w.predicted for w in batch], dtype=torch.float64)
         self.losses += (losses.double() * predicted.to(self.options.device))[self._row_of]
         seconds = (time.perf_counter() - begin) / len(self.rows)
@@ -258,7 +294,9 @@ class _Training:
 
     def _complete(self, row: int, member: _Member) -> None:
         run, clock = member.run, member.clock
-        named = {name: self.cohort.values[row, where].view(size) for name, (where, size) in self.cohort.slices.items()}
+        named = self.cohort.parameters(row)
+        if not self.options.ranks.is_first:
+            return
         save_model(self.store, run.run_id, clock.tokens, named)
         catalog.write(self.store, _curve(run, clock), catalog.key(run.run_id, layout.CURVE_SOURCE))
         marker = {
@@ -273,29 +311,30 @@ class _Training:
         delete_states(self.store, run.run_id)
 
     def _checkpoint(self) -> None:
-        cohort = self.cohort
         for i, row in enumerate(self.rows):
             for member in row.members:
                 member.clock.loss_sum = float(self.losses[member.slot])
-                state = State(member.clock, cohort.values[i], cohort.first[i], cohort.second[i])
-                save_state(self.store, member.run.run_id, state)
+                self.cohort.write_state(self.store, member.run.run_id, i, member.clock)
                 self._unreported[3] += 1
         self._last_checkpoint = time.monotonic()
-
-    def _restore(self, row: int, state: State) -> None:
-        with torch.no_grad():
-            self.cohort.values[row] = state.values
-            self.cohort.first[row] = state.first
-            self.cohort.second[row] = state.second
-        self.cohort.updates[row] = state.clock.updates
 
     def _report(self, now: float) -> None:
         tokens, flops, completed, checkpoints = self._unreported
         curves = [m.clock.curve[-1][2] for m in self.members if m.clock.curve]
         loss = float(np.mean(curves)) if curves else None
-        self.options.report(
-            Progress(int(tokens), float(flops), int(completed), loss, int(checkpoints), now - self._last_report)
-        )
+        if self.options.ranks.is_first:
+            self.options.report(
+                Progress(
+                    int(tokens),
+                    float(flops),
+                    int(completed),
+                    loss,
+                    int(checkpoints),
+                    now - self._last_report,
+                    self._rate,
+                    float(self._norms.max()) if len(self._norms) else None,
+                )
+            )
         self._unreported = [0, 0.0, 0, 0]
         self._last_report = now
 
