@@ -30,7 +30,7 @@ def draw(fit: Fit) -> Drawing:
     data = points(fit)
     by_name = {variable.name: variable for variable in law.variables}
     x = by_name[law.size]
-    bounds = [v for v in law.variables if v.unit == law.response.unit]  # such as all there is to learn
+    bounds = [v for v in law.variables if v.unit == law.response.unit != "1"]  # such as all there is to learn
     series, panel = _roles(fit, data)
     hues = [None] if series is None else sorted(set(data[series.name]))
     places = [None] if panel is None else sorted(set(data[panel.name]))
