@@ -174,7 +174,7 @@ def refusals(law: type[Law]) -> Iterator[tuple[str, Callable[[pl.DataFrame], pl.
     for column in (*(v.name for v in law.variables), response):
         yield f"no {column}", lambda t, column=column: t.drop(column)  # type: ignore[misc]
         yield f"no values of {column}", lambda t, column=column: t.with_columns(pl.lit(None).alias(column))  # type: ignore[misc]
-    for v in (*law.variables, law.response):
+    for v in (*law.variables, law.response, *([law.noise.detail] if law.noise.detail else [])):
         if v.category:
             continue
         for bad in (float("nan"), float("inf")):

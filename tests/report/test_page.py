@@ -62,7 +62,7 @@ def test_every_part_is_there(whole: tuple[str, Element]) -> None:
     headings = [words(h) for h in tree.iter("h2")]
     assert headings == ["Knowledge capacity and exposures", "Learning curves", "Runs", "Cost", "Reproduce it"]
     assert "The formula and its parameters" in [words(h) for h in tree.iter("h3")]
-    assert len(list(tree.iter("figure"))) == 5
+    assert len(list(tree.iter("figure"))) == 7
     assert "<math" in html
     assert "physlm run capacity.yaml" in html
     source = next(words(pre) for pre in tree.iter("pre") if "apiVersion" in words(pre))
@@ -82,7 +82,7 @@ def test_the_document_is_accessible(whole: tuple[str, Element]) -> None:
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
     graphics = [e for e in tree.iter() if tag(e) == "svg"]
-    assert len(graphics) == 5
+    assert len(graphics) == 7
     for graphic in graphics:
         assert graphic.get("role") == "img"
         title, description = (next(e for e in graphic.iter() if tag(e) == kind) for kind in ("title", "desc"))
@@ -111,7 +111,7 @@ def test_nothing_comes_from_outside(whole: tuple[str, Element]) -> None:
 def test_equal_results_give_equal_bytes(finished: Finished) -> None:
     store, experiment, _ = finished
     keys = [page.write(store, experiment), *store.list(f"{experiment.key}/figures/")]
-    assert len(keys) == 11
+    assert len(keys) == 15
     first = {key: store.get(key) for key in keys}
     page.write(store, experiment)
     assert {key: store.get(key) for key in keys} == first

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from physlm.errors import LawDataError
 from physlm.laws.contract import Interval
 from physlm.laws.scales import Array, Scale, from_scale, to_scale
 from physlm.laws.scoring import Problem, solve
@@ -43,6 +44,8 @@ class Linear:
         slope = problem.form.slope(coordinates[None], location, problem.data)[0].T * self.root[:, None]  # [n, k]
         low, high = problem.form.bounds()
         slope[:, (coordinates <= low) | (coordinates >= high)] = 0.0  # a parameter at its bound doesn't move
+        if not np.isfinite(slope).all():
+            raise LawDataError(f"the law {problem.form.name} has no finite slope for these values; check their units")
         length = np.linalg.norm(slope, axis=0)
         moving = length > 1e-12
         left, size, right = np.linalg.svd(slope / np.where(moving, length, 1.0), full_matrices=False)

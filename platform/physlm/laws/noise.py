@@ -160,7 +160,7 @@ class Binomial(Noise):
     scale: ClassVar[Scale] = "logit"
     share = True
     ties = True
-    detail = Variable("n", "items scored", "items", column="n")
+    detail = Variable("n", "items scored", "items", column="n", low=1.0)
 
     def loss(self, location: Array, outcome: Array, detail: Array) -> Loss:
         chance = expit(location)
@@ -191,7 +191,9 @@ class Censored(Noise):
     kind = "censored"
     scale: ClassVar[Scale] = "log"
     ties = True
-    detail = Variable("censored", "1 where the time is only known to be longer", "1", column="censored")
+    detail = Variable(
+        "censored", "1 where the time is only known to be longer", "1", column="censored", low=0.0, high=1.0
+    )
     spread: float = 0.3
 
     def loss(self, location: Array, outcome: Array, detail: Array) -> Loss:

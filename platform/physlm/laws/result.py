@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from physlm.laws.noise import noise_from_json
 from physlm.laws.profile import Profile, profiles
 from physlm.laws.scales import Array
 from physlm.laws.scoring import Problem
+
+if TYPE_CHECKING:  # drawing is for those who have matplotlib loaded already
+    from matplotlib.axes import Axes
 
 Verdict = Literal["supported", "refuted", "undecided"]
 EXTRA = ("held_out", "cluster", "detail")  # columns of `Fit.data` beside the law's variables and response
@@ -184,6 +187,30 @@ class Fit:
         if not self.converged:
             lines.append("  The fit did not converge: don't rely on it.")
         return "\n".join(lines)
+
+    def plot(self, axes: Axes, **at: float) -> None:
+        """Draw observations and the law with its band against the size variable on matplotlib axes.
+
+        at: values of other variables for the curve, by default those in the middle of the data; categories are
+        positions in `levels`.
+        """
+        law = self.model
+        x = np.array(self.data[law.size])
+        held_out = np.array(self.data["held_out"]) == 1
+        response = np.array(self.data[law.response.name])
+        axes.plot(x[~held_out], response[~held_out], "o", label="fitted")
+        if held_out.any():
+            axes.plot(x[held_out], response[held_out], "o", markerfacecolor="none", label="held out")
+        wide = x.min() > 0 and x.max() > 3 * x.min()
+        grid = np.geomspace(x.min(), x.max(), 100) if wide else np.linspace(x.min(), x.max(), 100)
+        others = {v.name: at.get(v.name, float(np.median(self.data[v.name]))) for v in law.variables}
+        value, low, high = self.predict({**{k: np.full(100, v) for k, v in others.items()}, law.size: grid})
+        (line,) = axes.plot(grid, value, label=law.title)
+        axes.fill_between(grid, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        axes.set(xlabel=law.size, ylabel=f"{law.response.meaning} ({law.response.unit})")
+        if wide:
+            axes.set_xscale("log")
+        axes.legend()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, with null for what isn't a finite number; `from_json` reads it back."""

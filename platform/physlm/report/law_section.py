@@ -11,7 +11,7 @@ from markupsafe import Markup
 from physlm.experiment import Experiment
 from physlm.laws import Comparison, Estimate, Fit
 from physlm.report import wording
-from physlm.report.figures import Drawing, held_out, interval, law
+from physlm.report.figures import Drawing, held_out, interval, isoflop, law, profiles, residuals
 from physlm.report.tables import Cell, Heading, Table
 
 _MOST_ROWS = 40
@@ -44,7 +44,9 @@ def law_section(fit: Fit, experiment: Experiment) -> LawSection:
         heading=fit.model.title,
         verdict=fit.verdict,
         reason=f"{wording.capitalized(fit.reason)}.",
-        figures=[law.draw(fit), *([published] if published else [])],
+        figures=[
+            d for d in (law.draw(fit), published, isoflop.draw(fit), residuals.draw(fit), profiles.draw(fit)) if d
+        ],
         formula=formula(fit.model.latex, display=True),
         about=_about(fit),
         parameters=_parameters(fit),
@@ -183,7 +185,14 @@ def _held_out(fit: Fit) -> Table:
         predicted, reach = wording.between(h.predicted, h.interval.low, h.interval.high)
         rows.append(
             [
-                *(Cell(wording.exact(h.variables[v.name])) for v in law.variables),
+                *(
+                    Cell(
+                        fit.levels[v.name][int(h.variables[v.name])]
+                        if v.category
+                        else wording.exact(h.variables[v.name])
+                    )
+                    for v in law.variables
+                ),
                 Cell(str(h.seeds)),
                 Cell(wording.number(h.observed, 4)),
                 Cell(predicted),

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from physlm.laws import Fit, HeldOut
 from physlm.report import style, wording
 from physlm.report.figures.drawing import Drawing
-from physlm.report.figures.points import points
+from physlm.report.figures.points import is_relative, points
 
 _MOST_ROWS = 14
 
@@ -48,28 +48,42 @@ def _against(axes: Axes, fit: Fit) -> None:
         axes.plot([h.interval.low, h.interval.high], [h.observed] * 2, color=style.MUTED, linewidth=3.5, alpha=0.45)
         _mark(axes, h, h.predicted, h.observed)
     tested = [x for h in fit.held_out for x in (h.observed, h.interval.low, h.interval.high)]
-    low, high = min(*predicted, *observed, *tested) / 1.1, max(*predicted, *observed, *tested) * 1.1
+    low, high = min(*predicted, *observed, *tested), max(*predicted, *observed, *tested)
+    relative = is_relative(fit) and low > 0
+    low, high = (low / 1.1, high * 1.1) if relative else (low - 0.03 * (high - low), high + 0.03 * (high - low))
     axes.plot([low, high], [low, high], color=style.MUTED, linewidth=1, zorder=0)
     axes.set(xlim=(low, high), ylim=(low, high))
     axes.set_xlabel(f"predicted ({law.response.unit})")
     axes.set_ylabel(f"observed ({law.response.unit})")
-    style.plain_axes(axes, log_x=True, log_y=True)
+    style.plain_axes(axes, log_x=relative, log_y=relative)
 
 
 def _relative(axes: Axes, fit: Fit, shown: list[HeldOut]) -> None:
     style.plain_axes(axes)
+    share, relative = fit.model.noise.share, is_relative(fit)
+
+    def apart(h: HeldOut, value: float) -> float:
+        return 100 * (value / h.predicted - 1) if relative else (100 if share else 1) * (value - h.predicted)
+
     for row, h in zip(style.rows(axes, [label(fit, h) for h in shown]), shown, strict=True):
-        ends = [100 * (end / h.predicted - 1) for end in (h.interval.low, h.interval.high)]
+        ends = [apart(h, end) for end in (h.interval.low, h.interval.high)]
         axes.plot(ends, [row, row], color=style.MUTED, linewidth=6, alpha=0.35, solid_capstyle="butt")
-        _mark(axes, h, 100 * (h.observed / h.predicted - 1), row)
+        _mark(axes, h, apart(h, h.observed), row)
     axes.axvline(0, color=style.MUTED, linewidth=1)
-    axes.set_xlabel("observed relative to predicted (%)")
+    unit = "%" if relative else "points" if share else fit.model.response.unit
+    axes.set_xlabel(f"observed {'relative to' if relative else 'less'} predicted ({unit})")
 
 
 def label(fit: Fit, held_out: HeldOut) -> str:
     """A held-out condition by what varies between conditions."""
-    names = [v.name for v in fit.model.variables if len(set(fit.data[v.name])) > 1]
-    return ", ".join(f"{name} = {wording.exact(held_out.variables[name])}" for name in names)
+    parts = []
+    for v in fit.model.variables:
+        value = held_out.variables[v.name]
+        if v.category:
+            parts.append(fit.levels[v.name][int(value)])
+        elif len(set(fit.data[v.name])) > 1:
+            parts.append(f"{v.name} = {wording.exact(value)}")
+    return ", ".join(parts)
 
 
 def _mark(axes: Axes, held_out: HeldOut, x: float, y: float) -> None:

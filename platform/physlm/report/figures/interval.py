@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -36,6 +37,7 @@ def draw(fit: Fit) -> Drawing | None:
 def _panel(axes: Axes, unit: str, estimates: list[Estimate]) -> None:
     paint = style.series(1)[0][0]
     ends = [end for e in estimates for end in (e.interval.low, e.interval.high, *(a.low for a in e.anchors))]
+    ends = [end for end in ends if np.isfinite(end)]
     style.plain_axes(axes, log_x=max(ends) > 20 * min(ends) > 0)
     for row, e in zip(style.rows(axes, [wording.symbol(e.name) for e in estimates]), estimates, strict=True):
         axes.plot([e.interval.low, e.interval.high], [row + 0.12] * 2, color=paint, linewidth=2.2)
@@ -46,7 +48,7 @@ def _panel(axes: Axes, unit: str, estimates: list[Estimate]) -> None:
 
 
 def _anchor(axes: Axes, row: float, anchor: Anchor) -> None:
-    ends = sorted({anchor.low, anchor.high})
+    ends = sorted({end for end in (anchor.low, anchor.high) if np.isfinite(end)})
     axes.plot(ends, [row] * len(ends), color=style.ANCHOR, marker="D", markersize=4.5, linewidth=3)
     axes.annotate(
         anchor.source.partition(" (")[0],
@@ -74,7 +76,9 @@ def _finding(rows: list[Estimate]) -> str:
             agrees = row.interval.low <= anchor.high and anchor.low <= row.interval.high
             where = "overlaps" if agrees else "lies below" if row.interval.high < anchor.low else "lies above"
             published = wording.exact(anchor.low)
-            if anchor.high > anchor.low:
+            if np.isinf(anchor.high):
+                published += " or more"
+            elif anchor.high > anchor.low:
                 published += f" to {wording.exact(anchor.high)}"
             parts.append(f"the interval of {wording.symbol(row.name)} {where} the published {published}")
     return f"{wording.capitalized(wording.several(parts))}."

@@ -13,7 +13,7 @@ from physlm.laws import Fit, Variable
 from physlm.laws.scales import Array
 from physlm.report import style, wording
 from physlm.report.figures.drawing import Drawing
-from physlm.report.figures.points import deviation, points
+from physlm.report.figures.points import deviation, is_relative, is_wide, points
 
 _MOST_LEVELS = 8
 _MARGIN = 1.12  # the curve goes so much beyond the outermost conditions
@@ -30,7 +30,7 @@ def draw(fit: Fit) -> Drawing:
     data = points(fit)
     by_name = {variable.name: variable for variable in law.variables}
     x = by_name[law.size]
-    bounds = [v for v in law.variables if v.unit == law.response.unit]  # such as all there is to learn
+    bounds = [v for v in law.variables if v.unit == law.response.unit != "1"]  # such as all there is to learn
     series, panel = _roles(fit, data)
     hues = [None] if series is None else sorted(set(data[series.name]))
     places = [None] if panel is None else sorted(set(data[panel.name]))
@@ -52,18 +52,23 @@ def draw(fit: Fit) -> Drawing:
         end = _curve(axes, fit, x, shown, data, paint)
         _points(axes, fit, x, shown, paint, marker)
         if series is not None and len(places) == 1:
-            ends.append(style.LineEnd(*end, paint, marker, _level(series, float(hue or 0))))
+            ends.append(style.LineEnd(*end, paint, marker, _level(fit, series, float(hue or 0))))
     for place, axes in axes_of.items():
         for variable in bounds:
             _bound(axes, variable, data, panel, place)
         if panel is not None:
-            axes.set_title(_level(panel, float(place or 0)))
+            axes.set_title(_level(fit, panel, float(place or 0)))
         axes.set_xlabel(_axis(x))
-        style.plain_axes(axes, log_x=True, log_y=True)
+        style.plain_axes(axes, log_x=is_wide(data[x.name]), log_y=is_relative(fit))
+        if x.category:
+            axes.set_xticks(range(len(fit.levels[x.name])), fit.levels[x.name])
     figure.axes[0].set_ylabel(_axis(law.response))
     style.legend(figure, _legend(fit))
     if series is not None and len(places) > 1:
-        style.legend(figure, style.series_handles(series.unit, [(wording.exact(h), *looks[h]) for h in hues if h]))
+        style.legend(
+            figure,
+            style.series_handles(series.unit, [(_name(fit, series, h), *looks[h]) for h in hues if h is not None]),
+        )
     style.end_labels(figure.axes[0], ends)
     return Drawing(f"law_{fit.law}", figure, law.title, _finding(fit), _caption(fit))
 
@@ -81,9 +86,18 @@ def _curve(
 ) -> tuple[float, float]:
     """Draw the law at the other variables' values here; returns the curve's right end."""
     fitted = data["held_out"] == 0
-    low, high = data[x.name].min() / _MARGIN, data[x.name].max() * _MARGIN
-    grid = np.geomspace(low, high, _POINTS)
-    others = {v.name: np.full(_POINTS, np.exp(np.log(here[v.name]).mean())) for v in fit.model.variables}
+    low, high = data[x.name].min(), data[x.name].max()
+    if x.category:
+        grid = np.repeat(np.unique(data[x.name]), 2)
+    elif is_wide(data[x.name]):
+        low, high = low / _MARGIN, high * _MARGIN
+        grid = np.geomspace(low, high, _POINTS)
+    else:
+        beyond = (_MARGIN - 1) * (high - low) / 2
+        low, high = low - beyond, high + beyond
+        grid = np.linspace(low, high, _POINTS)
+    grid = np.clip(grid, x.low, x.high)
+    others = {v.name: np.full(len(grid), _middle(here[v.name], v)) for v in fit.model.variables}
     value, bottom, top = fit.predict({**others, x.name: grid})
     axes.fill_between(grid, bottom, top, color=paint, alpha=0.16, linewidth=0)
     first, last = data[x.name][fitted].min(), data[x.name][fitted].max()
@@ -93,19 +107,28 @@ def _curve(
         (grid >= last, (0, (3, 2))),
     ):
         axes.plot(grid[part], value[part], color=paint, linestyle=line, linewidth=1.6)
-    axes.set_xlim(low, high)
+    if not x.category:
+        axes.set_xlim(low, high)
     return float(grid[-1]), float(value[-1])
+
+
+def _middle(values: Array, variable: Variable) -> float:
+    """One value that stands for several."""
+    if variable.category:
+        return float(values[0])
+    return float(np.exp(np.log(values).mean()) if values.min() > 0 else values.mean())
 
 
 def _points(axes: Axes, fit: Fit, x: Variable, here: Mapping[str, Array], paint: str, marker: str) -> None:
     y = here[fit.model.response.name]
-    reach = np.exp(2 * fit.seed_noise / np.sqrt(here["seeds"]))
+    spread = 2 * (0.0 if np.isnan(fit.seed_noise) else fit.seed_noise) / np.sqrt(here["seeds"])
+    below, above = (y - y * np.exp(-spread), y * np.exp(spread) - y) if is_relative(fit) else (spread, spread)
     for held_out in (False, True):
         at = here["held_out"] == held_out
         axes.errorbar(
             here[x.name][at],
             y[at],
-            (y[at] - y[at] / reach[at], y[at] * reach[at] - y[at]),
+            (below[at], above[at]),
             color=paint,
             marker=marker,
             linestyle="none",
@@ -154,9 +177,16 @@ def _axis(variable: Variable) -> str:
     return f"{variable.meaning}{unit}"
 
 
-def _level(variable: Variable, value: float) -> str:
+def _name(fit: Fit, variable: Variable, value: float) -> str:
+    """A level without its unit."""
+    return fit.levels[variable.name][int(value)] if variable.category else wording.exact(value)
+
+
+def _level(fit: Fit, variable: Variable, value: float) -> str:
     """A level with its unit, such as 300 exposures."""
-    number = wording.exact(value)
+    number = _name(fit, variable, value)
+    if variable.category:
+        return f"{number} {variable.unit}" if variable.unit != "name" else number
     return f"{variable.name} = {number}" if variable.unit == "1" else f"{number} {variable.unit}"
 
 
@@ -176,7 +206,8 @@ def _finding(fit: Fit) -> str:
 
 
 def _caption(fit: Fit) -> str:
+    both = is_relative(fit) and is_wide(np.array(fit.data[fit.model.size]))
     return (
         f"Points are means over seeds with two standard errors; bands are {wording.percent(fit.level)} intervals of "
-        "the law. Hollow points were held out. Both axes are logarithmic."
+        "the law. Hollow points were held out." + (" Both axes are logarithmic." if both else "")
     )
