@@ -29,8 +29,11 @@ def draw(fit: Fit) -> Drawing:
         axes.set_ylim(0, _HIGHEST)
         style.plain_axes(axes)
     figure.axes[0].set_ylabel("distance from the best fit (σ)")
-    flat = [wording.symbol(e.name) for e in fit.estimates if not e.identified]
-    finding = f"The data don't tell {wording.several(flat)}." if flat else "Every parameter has a single best value."
+    told = []
+    for e in fit.estimates:
+        reach = wording.between(e.value, e.profile.low, e.profile.high)[1] if e.profile and e.identified else "not told"
+        told.append(f"{wording.symbol(e.name)} {reach}")
+    finding = f"By profile likelihood, {wording.percent(fit.level)} intervals are: {wording.several(told)}."
     caption = (
         f"Dashed: where the {wording.percent(fit.level)} interval by profile likelihood ends; shaded: the interval "
         "by the bootstrap. A curve that stays below the dashed line is a parameter that the data don't identify."
