@@ -91,8 +91,8 @@ class Planted(Task[PlantedConfig]):
     def question_targets(self) -> Mapping[str, int]:
         return self.targets
 
-    def questions(self, target: str, instances: Instances) -> Questions:
-        q = len(instances)
+    def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
+        instances, q = self.sample(stream, indices), len(indices)
         shown = np.full(q, 6)
         asked = np.full(q, SYMBOLS + 1, np.int32)
         answer = instances.labels[target][instances.offsets[:-1] + shown - 1]

@@ -215,6 +215,26 @@ def test_masks_labels_and_truths_align_with_the_tokens(name: str) -> None:
 
 
 @every_task
+def test_questions_are_about_beginnings_of_instances_and_the_same_in_any_batch(name: str) -> None:
+    task = tiny(name)
+    instances = task.sample(TEST, MANY[:40])
+    for target, classes in task.question_targets.items():
+        asked = task.questions(target, TEST, MANY[:40])
+        assert len(asked) > 0
+        assert asked.answer.min() >= 0
+        assert asked.answer.max() < classes
+        assert len(np.unique(asked.answer)) > 1, f"{target} has one answer"
+        assert (asked.shown >= 1).all()
+        assert (asked.shown <= instances.lengths[asked.instance]).all()
+        assert asked.offsets[-1] == len(asked.asked)
+        assert not len(asked.asked) or 0 <= asked.asked.min() <= asked.asked.max() < len(task.vocabulary)
+        later = task.questions(target, TEST, MANY[20:40])
+        same = asked.instance >= 20
+        np.testing.assert_array_equal(asked.answer[same], later.answer)
+        np.testing.assert_array_equal(asked.instance[same] - 20, later.instance)
+
+
+@every_task
 def test_probe_targets_are_labels_of_so_many_classes(name: str) -> None:
     task = tiny(name)
     labels = task.sample(TRAIN, MANY).labels

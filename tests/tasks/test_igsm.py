@@ -163,3 +163,24 @@ def test_text_is_english_and_unknown_words_are_minus_one() -> None:
     assert task.parse("The number of each Zebra's Silk equals 8").tolist()[2] == -1
     assert task.parse(text.replace(" ", "\n\t ")).tolist()[:3] != [-1]
     assert len(LETTERS) == 52
+
+
+def test_v_probes_are_asked_what_the_papers_ask() -> None:
+    """What is asked for is necessary; after the last step all that is necessary is known, and nothing can be next."""
+    task, stream = igsm(**TINY), Stream("test", 2)
+    instances = task.sample(stream, MANY[:60])
+    nece = task.questions("nece", stream, MANY[:60])
+    for i in range(60):
+        text = task.text(instances[i])
+        own = np.flatnonzero(nece.instance == i)
+        names = {task.text(nece.asked[nece.offsets[q] : nece.offsets[q + 1]]): int(nece.answer[q]) for q in own}
+        assert len(names) == len(own)
+        defined = {name for name in names if f"Define {name} as" in text}
+        assert defined == {name for name, needed in names.items() if needed}
+        assert task.text(instances[i][: nece.shown[own[0]]]).endswith("?")
+    known, following = (task.questions(target, stream, MANY[:60]) for target in ("known", "nece_next"))
+    last = np.zeros(60, np.int64)
+    np.maximum.at(last, known.instance, known.shown)
+    at_end = known.shown == last[known.instance]
+    np.testing.assert_array_equal(known.answer[at_end], nece.answer)
+    assert not following.answer[at_end].any()

@@ -87,13 +87,14 @@ MARKS = 2
 
 
 def at_places(members: Sequence[Member], targets: Mapping[str, int]) -> Texts:
-    """Whole instances, read where the label `probe_place` of the task numbers their tokens."""
+    """Whole instances, read at the tokens that the label `probe_place` of the task marks."""
     whole = sample(members, targets)
     drawn = [m.task.sample(Stream("test", m.seed), np.arange(INSTANCES, dtype=np.int64)) for m in members]
     context = whole.tokens.shape[2]
-    number = np.stack(
-        [rows(i, i.labels[str(m.task.probe_place)], context, -1) for m, i in zip(members, drawn, strict=True)]
+    marked = np.stack(
+        [rows(i, i.labels[str(m.task.probe_place)], context, -1) >= 0 for m, i in zip(members, drawn, strict=True)]
     )
+    number = np.where(marked, marked.cumsum(-1) - 1, -1)
     count = int(number.max()) + 1
     here = number[:, :, None] == np.arange(count)[:, None]  # [M, B, R, T]
     places = np.where(here.any(-1), here.argmax(-1), 0)
@@ -144,8 +145,8 @@ def _texts(
 ) -> tuple[list[NDArray[np.int64]], NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
     """A member's texts for a target, with their answers, clusters, and whether they are for testing."""
     task = member.task
-    instances = task.sample(Stream("test", member.seed), np.arange(INSTANCES, dtype=np.int64))
-    questions = task.questions(target, instances)
+    stream, indices = Stream("test", member.seed), np.arange(INSTANCES, dtype=np.int64)
+    instances, questions = task.sample(stream, indices), task.questions(target, stream, indices)
     order = randomness.permutation(randomness.key("probe", "questions", member.seed, target), 0, len(questions))
     chosen = np.sort(order[:QUESTIONS])
     start, end = len(task.vocabulary), len(task.vocabulary) + 1

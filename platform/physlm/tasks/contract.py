@@ -134,7 +134,7 @@ class DiversitySets:
 class Questions:
     """What a probe may ask of a model that has read the beginning of an instance: q questions of one kind.
 
-    instance  int64 [q]: whose beginning is shown
+    instance  int64 [q]: whose beginning is shown, by its place among the instances
     shown     int64 [q]: how many of its tokens
     asked     int32 [total]; question i puts asked[offsets[i]:offsets[i + 1]] to it, such as a parameter's name, or none
     offsets   int64 [q + 1]
@@ -296,7 +296,7 @@ class Task(ABC, Generic[ConfigT]):
 
     @property
     def probe_place(self) -> str | None:
-        """The label that numbers the tokens where all targets are to be read, from 0 on; -1 elsewhere."""
+        """The label that isn't -1 at the tokens where all targets are to be read; their order numbers the places."""
         return None
 
     @property
@@ -312,8 +312,8 @@ class Task(ABC, Generic[ConfigT]):
         """Kinds of questions that probes can be trained to answer, with their number of classes."""
         return {}
 
-    def questions(self, target: str, instances: Instances) -> Questions:
-        """All questions of a kind about these instances."""
+    def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
+        """All questions of a kind about the instances at these positions of the stream, int64 [n]."""
         raise UserError(f"{self.name} has no questions for probes")
 
     def facts(self) -> Mapping[str, NDArray[Any]]:

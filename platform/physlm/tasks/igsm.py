@@ -70,7 +70,7 @@ from physlm.igsm.lexicon import LETTERS, Lexicon
 from physlm.igsm.probing import ProbeLabels
 from physlm.igsm.structure import MAX_PARAMETERS, Knobs
 from physlm.tasks.answers import Prompts, readable
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.contract import Axis, Instances, Questions, Stream, Task, TaskConfig, Verdict, register
 
 _RETRY_KINDS = {
     "cannot_next": rendering.CANNOT_NEXT,
@@ -286,6 +286,29 @@ class Igsm(Task[IgsmConfig]):
     @property
     def probe_targets(self) -> Mapping[str, int]:
         return {"part": 6, "nece": 2, "value": self.config.modulus}
+
+    @property
+    def question_targets(self) -> Mapping[str, int]:
+        """What V-probes ask for (Part 2.1); the last class of `value` is "not known yet"."""
+        yes_or_no = dict.fromkeys(("nece", "dep", "known", "can_next", "nece_next"), 2)
+        return {**yes_or_no, "value": self.config.modulus + 1}
+
+    def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
+        """About each parameter (of `dep`: each pair of them), where `ProbeLabels` says that it is asked."""
+        labels = self.probe_labels(stream, indices)
+        answers = getattr(labels, target)
+        instance, *where = np.nonzero(answers >= 0)
+        match target:
+            case "nece":
+                end, parameters = np.maximum(labels.question_end, labels.problem_end)[instance], where
+            case "dep":
+                end, parameters = labels.problem_end[instance], where
+            case _:
+                end, parameters = labels.step_end[instance, where[0]], where[1:]
+        names = np.concatenate([labels.name[instance, parameter] for parameter in parameters], axis=1)
+        offsets = np.concatenate([[0], np.cumsum((names >= 0).sum(1))])
+        answer = answers[(instance, *where)].astype(np.int32)
+        return Questions(instance, end + 1, names[names >= 0], offsets, answer)
 
     @cached_property
     def chance(self) -> float:
