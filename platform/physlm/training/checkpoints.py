@@ -16,6 +16,7 @@ from physlm.store.contract import Store
 from physlm.training import layout
 
 _FORMAT = 1
+_ORDER = "decayed first"  # of parameters in a state's rows
 
 
 @dataclass
@@ -69,7 +70,7 @@ def save_state(store: Store, run_id: str, state: State) -> None:
     """Write a point to go on from, then remove the older ones."""
     key = layout.state_key(run_id, state.clock.tokens)
     tensors = {"values": state.values, "first": state.first, "second": state.second}
-    _write(store, key, tensors, {"clock": asdict(state.clock)})
+    _write(store, key, tensors, {"clock": asdict(state.clock), "order": _ORDER})
     for old in _states(store, run_id):
         if old < key:
             store.delete(old)
@@ -84,6 +85,8 @@ def load_state(store: Store, run_id: str) -> State | None:
     for key in reversed(_states(store, run_id)):
         try:
             tensors, metadata = _read(store, key)
+            if metadata.get("order") != _ORDER:
+                continue  # of a version that had the parameters in another order
             return State(_clock(metadata["clock"]), tensors["values"], tensors["first"], tensors["second"])
         except (StoreError, KeyError, TypeError):
             continue  # an older one may be sound; without any, the run begins anew

@@ -18,6 +18,8 @@ from physlm.training.config import OptimizerConfig
 from physlm.training.loss import weighted_loss
 from physlm.training.ranks import ALONE, Ranks
 
+_ALIGNMENT = 16  # numbers in 64 bytes
+
 
 class Trained(Protocol):
     """What has parameters, members first, and maps tokens to hidden states and these to logits, as a decoder does."""
@@ -57,7 +59,6 @@ class Cohort:
         self.first = torch.zeros_like(self.values)
         self.second = torch.zeros_like(self.values)
         self.updates = torch.zeros(len(seeds), dtype=torch.float64)
-        self._set_knobs()
 
     def __len__(self) -> int:
         return len(self.optimizers)
@@ -75,11 +76,17 @@ class Cohort:
             self.values[row, where] = named[name].flatten().to(self.device)
 
     def _bind(self, decoder: Trained) -> None:
-        """Make flat rows for the decoder's parameters and let these be views into them."""
-        named = dict(decoder.named_parameters())
+        """Make flat rows for the decoder's parameters, those with weight decay first; these become views of the rows.
+
+        Rows are filled up with zeros to a multiple of 64 bytes: matrix products may differ in their last bit between
+        addresses of another alignment, and a member must not depend on the row that it is in.
+        """
+        named = dict(sorted(decoder.named_parameters(), key=lambda item: not adamw.decays(item[0])))
         sizes = [p[0].numel() for p in named.values()]
         members = next(iter(named.values())).shape[0]
-        self.values = torch.zeros(members, sum(sizes), device=self.device)
+        filling = -sum(sizes) % _ALIGNMENT
+        self.values = torch.zeros(members, sum(sizes) + filling, device=self.device)
+        self._filling = torch.zeros(members, filling, device=self.device)
         self.decoder = decoder.to(self.device)
         self.slices: dict[str, tuple[slice, torch.Size]] = {}
         start = 0
@@ -88,14 +95,9 @@ class Cohort:
             start += size
             parameter.data = self.values[:, where].view(parameter.shape)
             self.slices[name] = where, parameter.shape[1:]
-
-    def _set_knobs(self) -> None:
-        self._knobs = adamw.Knobs.of(self.optimizers, self.device)
+        self._parameters = list(named.values())
+        self._decayed = sum(size for name, size in zip(named, sizes, strict=True) if adamw.decays(name))
         self._clip = torch.tensor([o.clip_norm for o in self.optimizers], device=self.device)
-        decayed = torch.zeros(self.values.shape[1], device=self.device)
-        for name, (where, _) in self.slices.items():
-            decayed[where] = float(adamw.decays(name))
-        self._decay = self._knobs.weight_decay * decayed
 
     def keep(self, rows: Sequence[int]) -> None:
         """Put the cohort together anew from the members of these rows; one named twice becomes two that are alike."""
@@ -106,7 +108,6 @@ class Cohort:
         self.values.copy_(values)
         self.first, self.second = first, second
         self.updates = self.updates[index.cpu()]
-        self._set_knobs()
 
     def step(self, tokens: Tensor, loss: Tensor, shares: Sequence[float]) -> tuple[Tensor, Tensor]:
         """One optimiser step of every member.
@@ -122,8 +123,8 @@ class Cohort:
                 hidden = self.decoder(part.inputs)
                 logits = self.decoder.logits(hidden)
             share = weighted_loss(logits.float(), part.targets, part.weights)
-            gradients = torch.autograd.grad(share.sum(), list(self.decoder.parameters()))
-            fresh = torch.cat([g.flatten(1) for g in gradients], dim=1)  # [M, P]
+            gradients = torch.autograd.grad(share.sum(), self._parameters)
+            fresh = torch.cat([*(g.flatten(1) for g in gradients), self._filling], dim=1)  # [M, P]
             gradient = gradient.add_(fresh) if len(gradient) else fresh
             losses += share.detach()
         if not len(gradient):  # more ranks than windows
@@ -151,9 +152,9 @@ class Cohort:
     @torch.no_grad()
     def _adamw(self, gradient: Tensor, norms: Tensor, shares: Sequence[float]) -> None:
         self.updates += 1
-        rates = adamw.rates(self.optimizers, self.updates.tolist(), shares, self.device)
         clip = torch.clamp(self._clip / (norms + 1e-6), max=1.0).unsqueeze(1)
-        adamw.update(self.values, gradient.mul_(clip), self.first, self.second, self._knobs, self._decay, rates)
+        state = self.values, gradient.mul_(clip), self.first, self.second
+        adamw.update(self.optimizers, shares, self.updates.tolist(), self._decayed, state)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,6 @@ class ShardedModel:
         self.first = {name: _dtensor(torch.zeros_like(p)) for name, p in self._named.items()}
         self.second = {name: _dtensor(torch.zeros_like(p)) for name, p in self._named.items()}
         self.updates = 0
-        self._knobs = adamw.Knobs.of([self.optimizer], device)
 
     def __len__(self) -> int:
         return 1
@@ -123,15 +122,14 @@ class ShardedModel:
     @torch.no_grad()
     def _adamw(self, gradients: dict[str, DTensor], norms: Tensor, shares: Sequence[float]) -> None:
         self.updates += 1
-        rates = adamw.rates([self.optimizer], [self.updates], shares, self.device)
         clip = torch.clamp(self.optimizer.clip_norm / (norms + 1e-6), max=1.0)
         for name, parameter in self._named.items():
-            decay = self._knobs.weight_decay * float(adamw.decays(name))
             local = [
                 t.to_local().view(1, -1) for t in (parameter, gradients[name], self.first[name], self.second[name])
             ]
             values, gradient, first, second = local
-            adamw.update(values, gradient * clip, first, second, self._knobs, decay, rates)
+            decayed = values.shape[1] if adamw.decays(name) else 0
+            adamw.update([self.optimizer], shares, [self.updates], decayed, (values, gradient * clip, first, second))
 
     def _state(self) -> dict[str, DTensor]:
         kinds: dict[str, dict[str, DTensor]] = {"values": self._named, "first": self.first, "second": self.second}

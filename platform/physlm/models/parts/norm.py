@@ -25,8 +25,8 @@ class LayerNorm(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.empty(members, width)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(self.gain) == 1:  # torch's kernel takes one gain, and then saves passes over memory
-            return layer_norm(x, x.shape[-1:], self.gain[0], None if self.bias is None else self.bias[0])
+        # Torch's kernel would take the gain of a lone member, but sums its gradient in another order: no bit of a
+        # member's training may depend on how many are beside it.
         normal = layer_norm(x, x.shape[-1:])
         if self.bias is None:
             return normal * self.gain.unsqueeze(1)
