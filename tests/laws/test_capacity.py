@@ -125,6 +125,28 @@ def test_the_catalogues_long_table_gives_the_same_fit() -> None:
     assert one == other
 
 
+def test_conditions_in_which_a_run_learned_nothing_are_left_out_whole_and_counted() -> None:
+    wide = study(np.random.default_rng(3), 0.03).with_columns(pl.format("r{}", pl.int_range(pl.len())).alias("run_id"))
+    smallest = (pl.col("P") == pl.col("P").min()) & (pl.col("E") == 100)
+    first = pl.col("run_id") == wide.filter(smallest)["run_id"][0]
+    unlucky = wide.with_columns(bits=pl.when(first).then(-124.0).otherwise("bits"))
+
+    def long(table: pl.DataFrame) -> pl.DataFrame:
+        named = table.rename({"P": "parameters_counted", "E": "training.exposures"})
+        return pl.concat(
+            named.select("run_id", "parameters_counted", "training.exposures", measure=pl.lit(name), value=column)
+            for name, column in (("learned_bits", "bits"), ("bits_max", "B"))
+        )
+
+    found = laws.fit("capacity", long(unlucky), resamples=50)
+    assert found.left_out == wide.filter(smallest).height >= 2
+    assert found.estimates == laws.fit("capacity", long(wide.filter(~smallest)), resamples=50).estimates
+    assert f"{found.left_out} runs are left out" in found.summary()
+    assert laws.Fit.from_json(found.to_json()).left_out == found.left_out
+    with pytest.raises(LawDataError, match="must be positive"):
+        laws.fit("capacity", unlucky.drop("run_id"), resamples=50)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -95,6 +95,7 @@ def fit(
         runs=len(fitted.problem.outcome),
         conditions=len(np.unique(runs.condition[used])),
         seed_noise=runs.seed_noise,
+        left_out=runs.left_out,
         misfit=_misfit(fitted, runs.condition[used]),
         data={
             **{name: tuple(map(float, values)) for name, values in runs.data.items()},

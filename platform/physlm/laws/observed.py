@@ -31,6 +31,7 @@ class Observed:
     seed_noise  standard deviation between seeds, pooled over conditions: of the response's logarithm, or of a share
                 itself; not a number where no condition has two seeds
     held_out    bool [n]
+    left_out    runs of conditions in which something that has learned nothing lies beyond a logarithm
     levels      of each category, the reference first
     """
 
@@ -41,6 +42,7 @@ class Observed:
     seed_noise: float
     held_out: NDArray[np.bool_]
     levels: Mapping[str, tuple[str, ...]]
+    left_out: int = 0
 
     def take(self, where: NDArray[np.bool_]) -> Mapping[str, Array]:
         """The data of some runs."""
@@ -59,6 +61,9 @@ def observed(
 
     A catalogue's table is long: one row for each run and measure. Any other table is wide, one row for each run, with
     `columns` naming the column of each variable and of the response. Rows that agree in `cluster` may err together.
+
+    A run of a catalogue may have learned less than nothing measurable. A law fitted on a logarithmic scale says nothing
+    of such conditions: all their seeds are left out, and counted.
     """
     if table.height == 0:
         raise LawDataError("the table is empty; there is nothing to fit")
@@ -71,6 +76,13 @@ def observed(
         wide = _wide(law, inputs, marked, columns)
     else:
         wide = _pivot(law, inputs, marked)
+    whole = wide.height
+    if "measure" in table.columns and not columns and noise.scale == "log":
+        names = [v.name for v in law.variables]
+        nothing = wide.filter(pl.col(law.response.name) <= 0).select(names).unique()
+        within = wide.join(nothing, on=names, how="anti", maintain_order="left")
+        wide = within if within.height else wide
+    left_out = whole - wide.height
     for variable in inputs:
         _check_numbers(variable, wide[variable.name], noise, law)
     if table.is_duplicated().any() or (not noise.ties and wide.drop(_CLUSTER).is_duplicated().any()):
@@ -101,6 +113,7 @@ def observed(
         ),
         wide[_HELD_OUT].to_numpy(),
         {v.name: _categories(wide[v.name]) for v in law.variables if v.category},
+        left_out,
     )
 
 

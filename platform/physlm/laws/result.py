@@ -97,6 +97,7 @@ class Fit:
     data               what was fitted and, with `held_out` 1, what was not: a column for each variable and the
                        response, with the `cluster` and the `detail` of the noise
     draws              bootstrap draws of the parameters, for bands
+    left_out           runs of conditions that are out of the law's domain, since a run has learned nothing there
     """
 
     law: str
@@ -116,6 +117,7 @@ class Fit:
     misfit: float
     data: Mapping[str, tuple[float, ...]]
     draws: tuple[tuple[float, ...], ...]
+    left_out: int = 0
 
     @cached_property
     def model(self) -> Law:
@@ -184,6 +186,8 @@ class Fit:
             lines.append(
                 f"  {e.name:<{width}} {e.value:10.4g}  [{e.interval.low:.4g}, {e.interval.high:.4g}]{unit}{note}"
             )
+        if self.left_out:
+            lines.append(f"  {self.left_out} runs are left out: in their conditions a run has learned nothing.")
         if not self.converged:
             lines.append("  The fit did not converge: don't rely on it.")
         return "\n".join(lines)
@@ -220,7 +224,7 @@ class Fit:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Fit:
         """The fit that `to_json` has written."""
-        known = {f.name: value[f.name] for f in fields(cls)}
+        known = {f.name: value[f.name] for f in fields(cls) if f.name in value}
         known["seed_noise"] = float("nan") if value["seed_noise"] is None else value["seed_noise"]
         known["levels"] = {name: tuple(levels) for name, levels in value["levels"].items()}
         for name in ("estimates", "derived"):

@@ -80,6 +80,11 @@ def warnings(fit: Fit) -> list[str]:
     found = []
     if not fit.converged:
         found.append(f"The fit of the law {fit.law} did not converge: don't rely on its figures.")
+    if fit.left_out:
+        found.append(
+            f"The law {fit.law} is fitted without {wording.count(fit.left_out, 'run')}: in their conditions a run has "
+            "learned nothing, of which the law says nothing."
+        )
     for e in fit.estimates:
         if e.at_bound:
             found.append(f"The law {fit.law}: {wording.symbol(e.name)} is at the bound of what it may be, {_value(e)}.")
