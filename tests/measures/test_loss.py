@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from physlm import grammars
 from physlm.measures import loss
 from physlm.measures.contract import Member
 from physlm.measures.windows import Scored
 from physlm.tasks.biod import NAME, Biod, BiodConfig
+from physlm.tasks.cfg import Cfg, CfgConfig
 from physlm.tasks.contract import Stream
 
 TASK = Biod(BiodConfig(people=100, attributes=3))
@@ -36,3 +38,22 @@ def test_a_perfect_models_loss_is_the_floor() -> None:
     found = loss.observation(Member(TASK, 0, TASK.max_length, 1), Scored(instances, nll, instances.loss))
     assert found.value == pytest.approx(found.floor)
     assert found.chance == pytest.approx(np.log(TASK.used_tokens))
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_truths_loss_is_the_floor_whether_or_not_sentences_ends_are_predicted(alone: bool) -> None:
+    task = Cfg(CfgConfig(sizes=(1, 3, 3, 3), degree=(2, 2), length=(1, 3)))
+    instances = task.sample(Stream("test"), np.arange(3000))
+    first = instances.offsets[:-1]
+    sentences, offsets = np.delete(instances.tokens, first), instances.offsets - np.arange(len(instances) + 1)
+    truth = grammars.next_token(task.grammar, sentences, offsets)
+    places = np.delete(np.arange(len(truth)), offsets[1:] + np.arange(len(instances)))  # before each token
+    nll = np.full(len(instances.tokens), np.nan)
+    nll[np.delete(np.arange(len(nll)), first)] = -np.log(truth[places, sentences])
+    if not alone:  # each separator but a window's first tells that the sentence before it has ended
+        nll[first[1:]] = -np.log(truth[(offsets[1:] + np.arange(len(instances)))[:-1], 0])
+    found = loss.observation(Member(task, 0, 1000, 1), Scored(instances, nll, instances.loss))
+    assert task.end_surprisal() > 0.1
+    assert found.floor is not None
+    assert found.value == pytest.approx(found.floor, abs=4 * found.stderr)
+    assert found.value != pytest.approx(task.floor() / instances.lengths.mean(), abs=4 * found.stderr) or not alone

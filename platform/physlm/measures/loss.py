@@ -22,8 +22,9 @@ INSTANCES = 1000
 class Loss(Measure):
     """Mean negative log-likelihood of the tokens trained on, over instances not seen in training.
 
-    Standard error clustered by instance. The floor holds for windows of one instance each, where all of an instance
-    but its separator is predicted; chance is a uniform guess among the tokens in use.
+    Standard error clustered by instance. The floor is the language's entropy of what is predicted, to which the
+    separator that ends an instance doesn't belong where the next one begins another window. Chance is a uniform guess
+    among the tokens in use.
     """
 
     name = "loss"
@@ -42,6 +43,9 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
     value = sums.sum() / tokens.sum()
     residuals = sums - value * tokens
     entropy = member.task.floor()
+    first = instances.offsets[:-1]
+    ends = int((counted[first] & (instances.tokens[first] == member.task.separator)).sum())
+    unseen = (len(instances) - ends) * member.task.end_surprisal()
     return Observation(
         name,
         float(value),
@@ -49,5 +53,5 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
         stderr=float(sqrt((residuals**2).sum()) / tokens.sum()),
         n=len(instances),
         chance=log(member.task.used_tokens),
-        floor=None if entropy is None else float(entropy / tokens.mean()),
+        floor=None if entropy is None else float((entropy * len(instances) - unseen) / tokens.sum()),
     )
