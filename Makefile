@@ -33,7 +33,7 @@ figures: demo ## Draw the README's figure from the main job's result
 .PHONY: test
 test: .venv/installed-dev lint types ## Install what tests need and run all checks and tests
 	$(BIN)/python .ci/tools
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --durations 15
 
 .PHONY: lint
 lint: .venv/installed-dev ## Check style, format and the direction of imports
