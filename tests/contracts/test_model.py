@@ -206,10 +206,14 @@ def test_sequences_may_leave_a_cache(name: str) -> None:
     tokens = tokens_of(2, 12)
     cache = Cache()
     decoder.step(tokens[:, :, :8], cache)
+    whole = decoder(tokens).view(2, BATCH, 12, -1)
     rows = torch.tensor([2, 0])
     cache.keep(rows)
-    rest = decoder.step(tokens[:, rows, 8:], cache).view(2, 2, 4, -1)
-    assert_same(rest, decoder(tokens).view(2, BATCH, 12, -1)[:, rows, 8:])
+    rest = decoder.step(tokens[:, rows, 8:10], cache).view(2, 2, 2, -1)
+    assert_same(rest, whole[:, rows, 8:10])
+    cache.keep(torch.tensor([[1], [0]]))  # another one of each member
+    rest = decoder.step(torch.stack([tokens[:1, 0, 10:], tokens[1:, 2, 10:]]), cache).view(2, 2, -1)
+    assert_same(rest, torch.stack([whole[0, 0, 10:], whole[1, 2, 10:]]))
 
 
 @every_model

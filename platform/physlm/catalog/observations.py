@@ -25,7 +25,7 @@ class Observation:
     value, chance, floor, ceiling   in `unit`; None where it isn't defined
     stderr                          standard error of the value in `unit`, from the n items it is a mean over
     target, layer, position         of a probe: what it reads, from which layer (0 is the embedding), and at which place
-                                    or distance
+                                    or distance; of a measure by difficulty: what makes it so, and how much of it
 
     A measure may come at many layers and positions. The one without either stands for the model as a whole: laws,
     metrics and tables are made of those (`overall`).

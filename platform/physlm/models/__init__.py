@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 for _module in pkgutil.iter_modules(__path__):
-    if _module.name not in ("decoder", "parts"):  # which bring torch, and are imported when models are built
+    if _module.name not in ("decoder", "generation", "parts"):  # which bring torch
         importlib.import_module(f"{__name__}.{_module.name}")
 
 from physlm.models.contract import ModelConfig, parse, registry  # noqa: E402

@@ -724,6 +724,11 @@ class Biographies(Task[ConfigT]):
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
+    @property
+    def clusters(self) -> str:
+        """Persons: what is known of one may be told or asked in many instances."""
+        return "person"
+
     def guess(self, attribute: str) -> float:
         """Accuracy of the best answer that knows the attribute but not the person."""
         facts = ("birth_month", "birth_day", "birth_year") if attribute == "birth_date" else (attribute,)

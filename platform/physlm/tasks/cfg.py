@@ -292,6 +292,11 @@ class Cfg(Task[CfgConfig]):
         """The separator and the first `cut` tokens of the sentence."""
         return instances[i][: 1 + self.config.cut]
 
+    @property
+    def temperature(self) -> float:
+        """1, as published: the likeliest tokens make one and the same sentence, valid or not."""
+        return 1.0
+
     def completion(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """The rest of the sentence and the separator that ends it."""
         return np.append(super().completion(instances, i), np.int32(self.separator))

@@ -369,6 +369,11 @@ class Contamination(Task[ContaminationConfig]):
         task, source, row, translated = self._inside(instances, i)
         return self._rendered(task.prompt(source, row), translated)
 
+    @property
+    def temperature(self) -> float:
+        """The inner task's."""
+        return self.inner.temperature
+
     def completion(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """The inner task's."""
         task, source, row, translated = self._inside(instances, i)

@@ -282,6 +282,11 @@ class Task(ABC, Generic[ConfigT]):
         """The tokens of instance i up to where a model must answer, int32 [m]."""
         raise UserError(f"{self.name} asks no questions: it has no prompts to complete")
 
+    @property
+    def temperature(self) -> float:
+        """At which answers are drawn from a model; 0: always the likeliest token."""
+        return 0.0
+
     def completion(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """The right answer to the prompt of instance i, int32 [m]."""
         start = len(self.prompt(instances, i))

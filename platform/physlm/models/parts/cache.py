@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -40,10 +41,11 @@ class Cache:
         return room[:, :, :, :stop]
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows of the B sequences only, in this order; int64 [B'] for all members."""
+        """Go on with these rows of the B sequences only, in this order; int64 [M, B'], or [B'] for all members."""
         for state in self._states.values():
             for name, tensor in state.items():
-                state[name] = tensor.index_select(1, rows)
+                member = torch.arange(tensor.shape[0], device=rows.device).unsqueeze(1)
+                state[name] = tensor[member, rows]
 
     @property
     def numbers(self) -> int:

@@ -1,0 +1,43 @@
+"""How many of the tokens that are trained on a model would have written, each after the true ones before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from physlm.catalog import Observation
+from physlm.measures.contract import Measure, Member, register
+from physlm.measures.windows import Scored, score
+
+if TYPE_CHECKING:
+    from physlm.models.decoder import Decoder
+
+INSTANCES = 500
+
+
+@register
+class TokenAccuracy(Measure):
+    """Share of predicted tokens that are the likeliest ones, by teacher forcing on fresh instances.
+
+    Where only answers are trained on it tells of progress before whole answers are right. Standard error clustered by
+    instance.
+    """
+
+    name = "token_accuracy"
+
+    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return [[observation(scored)] for scored in score(decoder, members, INSTANCES)]
+
+
+def observation(scored: Scored) -> Observation:
+    """The share from what the model makes of every token."""
+    instances = scored.instances
+    counted = instances.loss & ~np.isnan(scored.nll)
+    owner = np.repeat(np.arange(len(instances)), instances.lengths)
+    asked = np.bincount(owner, counted, len(instances))
+    right = np.bincount(owner, counted & scored.right, len(instances))
+    value = float(right.sum() / asked.sum())
+    stderr = float(np.sqrt(((right - value * asked) ** 2).sum()) / asked.sum())
+    return Observation("token_accuracy", value, "1", stderr, len(instances), floor=0.0, ceiling=1.0)
