@@ -88,14 +88,28 @@ def test_boundaries_end_symbols_and_sentences() -> None:
     assert trees.boundaries(3).tolist() == [-1, 1, 1, 1, 1, 1, 0, 1]
 
 
+def counted(found: grammars.Diversity) -> tuple[int, int, int]:
+    return found.occurrences, found.distinct, found.collisions
+
+
+def test_the_error_of_coincidences_is_their_spread_over_samples() -> None:
+    """Level-2 symbols of 60 sentences at a time, derived to level 3: few kinds, so that many pairs are alike."""
+    found = []
+    for i in range(200):
+        drawn = grammars.sample(GRAMMAR, i, np.arange(60))
+        found.append(grammars.diversity(drawn.trees, 2, 3).alike)
+    values = np.array([estimate.value for estimate in found])
+    assert values.std() == pytest.approx(np.mean([estimate.stderr for estimate in found]), rel=0.35)
+
+
 def test_diversity_counts_what_symbols_become() -> None:
     # two sentences with a separator each: level 2 is A(aa) B(ab) and A(ab) A(aa), level 3 the terminals a b
     symbols = np.array([[-1, 0, 0, 1, 1, -1, 0, 0, 0, 0], [-1, 0, 0, 0, 1, -1, 0, 1, 0, 0]], np.int32)
     indices = np.array([[-1, 0, 0, 1, 1, -1, 0, 0, 1, 1], [-1, 0, 1, 2, 3, -1, 0, 1, 2, 3]], np.int32)
     trees = Derivations(np.array([0, 5, 10]), symbols, indices)
-    assert grammars.diversity(trees, 2, 3) == grammars.Diversity(occurrences=4, distinct=3, collisions=1)
-    assert grammars.diversity(trees, 1, 3) == grammars.Diversity(occurrences=2, distinct=2, collisions=0)
-    assert grammars.diversity(trees, 1, 2) == grammars.Diversity(occurrences=2, distinct=2, collisions=0)
+    assert counted(grammars.diversity(trees, 2, 3)) == (4, 3, 1)
+    assert counted(grammars.diversity(trees, 1, 3)) == (2, 2, 0)
+    assert counted(grammars.diversity(trees, 1, 2)) == (2, 2, 0)
     for upper, lower in [(2, 2), (0, 2), (1, 4)]:
         with pytest.raises(UserError, match="levels must satisfy"):
             grammars.diversity(trees, upper, lower)
@@ -103,6 +117,6 @@ def test_diversity_counts_what_symbols_become() -> None:
 
 def test_diversity_of_a_repeated_sentence() -> None:
     trees = grammars.sample(GRAMMAR, 1, np.zeros(10, np.int64)).trees
-    assert grammars.diversity(trees, 1, 4) == grammars.Diversity(occurrences=10, distinct=1, collisions=45)
+    assert counted(grammars.diversity(trees, 1, 4)) == (10, 1, 45)
     unparsed = grammars.trees(GRAMMAR, np.full(8, -1, np.int32), np.array([0, 8]))
-    assert grammars.diversity(unparsed, 1, 4) == grammars.Diversity(0, 0, 0)
+    assert counted(grammars.diversity(unparsed, 1, 4)) == (0, 0, 0)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from physlm.errors import UserError
 from physlm.grammars.derivation import Derivations
+from physlm.grammars.entropy import Estimate
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,14 @@ class Diversity:
     occurrences  how many there were
     distinct     how many different ones
     collisions   pairs of occurrences that are alike
+    alike        share of all pairs that are; the standard error is that of a U-statistic (Hoeffding 1948) of
+                 independent occurrences. Not a number where there are no two.
     """
 
     occurrences: int
     distinct: int
     collisions: int
+    alike: Estimate
 
 
 @njit(cache=True)
@@ -65,4 +70,14 @@ def diversity(trees: Derivations, upper: int, lower: int) -> Diversity:
     root = np.minimum(below[1], 0)  # symbol and index 0, -1 where there is no tree
     above = (trees.symbols[upper - 2], trees.indices[upper - 2]) if upper > 1 else (root, root)
     _, counts = np.unique(_hashes(trees.offsets, *above, *below), return_counts=True)
-    return Diversity(int(counts.sum()), len(counts), int((counts * (counts - 1) // 2).sum()))
+    n = int(counts.sum())
+    return Diversity(n, len(counts), int((counts * (counts - 1) // 2).sum()), _alike(counts, n))
+
+
+def _alike(counts: NDArray[np.int64], n: int) -> Estimate:
+    if n < 2:
+        return Estimate(float("nan"), float("nan"))
+    others = (counts - 1) / (n - 1)  # of the other occurrences, how many are like this one
+    value = float((counts * others).sum() / n)
+    first = float((counts * others**2).sum() / n) - value**2
+    return Estimate(value, float(np.sqrt(4 * max(first, 0.0) / n + 2 * value * (1 - value) / (n * (n - 1)))))

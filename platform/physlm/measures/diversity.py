@@ -1,0 +1,73 @@
+"""How diverse sampled sentences are, beside as many true ones (Part 1, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from physlm import grammars, randomness
+from physlm.catalog import Observation
+from physlm.grammars import Derivations
+from physlm.measures.contract import Measure, Member, register
+from physlm.measures.sentences import Sentences, is_grammar, lack, write
+from physlm.measures.validity import SENTENCES, mean
+from physlm.tasks.contract import Task
+
+if TYPE_CHECKING:
+    from physlm.models.decoder import Decoder
+
+
+@register
+class Diversity(Measure):
+    """Of sentences written from nothing at temperature 1:
+
+    collisions       probability that the symbols of a level, in two places of valid sentences, are one symbol that
+                     became the same tokens; `position` is the level, and the row without is of whole sentences (level
+                     1). `floor` is that of as many true sentences: a model below it writes nothing twice, one far
+                     above repeats itself
+    sample_entropy   -ln of the probability of what was written, by the model; `ceiling` is the entropy of the language,
+                     which a model that knows no more than it must doesn't exceed by much
+    """
+
+    name = "diversity"
+
+    @classmethod
+    def suits(cls, task: Task[Any]) -> str | None:
+        return lack(task)
+
+    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        written = write(decoder, members, [0] * len(members), SENTENCES)
+        return [observations(m, sentences) for m, sentences in zip(members, written, strict=True)]
+
+
+def observations(member: Member, sentences: Sentences) -> list[Observation]:
+    """The rows of one model."""
+    assert is_grammar(member.task)
+    grammar = sentences.grammar
+    own = grammars.trees(grammar, sentences.tokens, sentences.offsets)  # without those that aren't valid
+    key = randomness.key("diversity", member.seed)
+    drawn = grammars.sample(grammar, key, np.arange(int(sentences.valid.sum()), dtype=np.int64))
+    true = grammars.trees(grammar, drawn.tokens, drawn.trees.offsets)
+    rows = [_collisions(own, true, level, len(grammar.sizes)) for level in range(1, len(grammar.sizes))]
+    entropy = mean("sample_entropy", -sentences.log_probability, "nats per sentence", ceiling=member.task.floor())
+    return [*(row for row in rows if row is not None), entropy]
+
+
+def _collisions(own: Derivations, true: Derivations, level: int, tokens: int) -> Observation | None:
+    """The row of one level; None if there are no two of its symbols."""
+    found, expected = (grammars.diversity(trees, level, tokens) for trees in (own, true))
+    if found.occurrences < 2:
+        return None
+    return Observation(
+        "collisions",
+        found.alike.value,
+        "1",
+        found.alike.stderr,
+        found.occurrences,
+        floor=expected.alike.value,
+        ceiling=1.0,
+        target=None if level == 1 else "level",
+        position=None if level == 1 else level,
+    )

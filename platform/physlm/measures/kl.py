@@ -1,0 +1,97 @@
+"""Divergence of a model from the true language, token by token (Part 1, section 3; Part 4.1, task Lano)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physlm.catalog import Observation
+from physlm.measures.contract import Measure, Member, register
+from physlm.measures.sentences import is_grammar, lack
+from physlm.tasks.contract import Instances, Stream, Task
+
+if TYPE_CHECKING:
+    from physlm.models.decoder import Decoder
+
+SENTENCES = 300
+SMOOTHING = 1e-5
+_TOKENS_AT_ONCE = 1 << 17  # of all members together: bounds the memory of the logits
+
+
+@register
+class Kl(Measure):
+    """Of fresh, unperturbed sentences, one in each window, and all their tokens with the end:
+
+    kl           Σ p·(ln p̃ - ln q̃) in nats per token: p is the exact distribution of the next token given those before
+                 it, q the model's; both are smoothed as published, by adding 1e-5 to each probability
+    excess_loss  the model's loss on what came next, less the true surprisal: the same in expectation but for the
+                 smoothing, and noisier
+
+    Standard errors are clustered by sentence.
+    """
+
+    name = "kl"
+
+    @classmethod
+    def suits(cls, task: Task[Any]) -> str | None:
+        return lack(task)
+
+    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        indices = np.arange(SENTENCES, dtype=np.int64)
+        drawn = [m.task.sample(Stream("test", m.seed), indices) for m in members]
+        predicted = predictions(decoder, drawn, [m.task.separator for m in members])
+        return [observations(m, i, q) for m, i, q in zip(members, drawn, predicted, strict=True)]
+
+
+def observations(member: Member, instances: Instances, log_q: NDArray[np.float64]) -> list[Observation]:
+    """log_q float64 [total, vocabulary]: the model's log-probabilities of what follows each token of the sentences."""
+    assert is_grammar(member.task)
+    p = member.task.next_token(instances.tokens, instances.offsets)
+    smoothed = np.log((p + SMOOTHING) / (1 + SMOOTHING * p.shape[1]))
+    model = np.log((np.exp(log_q) + SMOOTHING) / (1 + SMOOTHING * p.shape[1]))
+    divergence = (p * (smoothed - model)).sum(1)
+    following = np.append(instances.tokens[1:], member.task.separator)
+    following[instances.offsets[1:] - 1] = member.task.separator
+    token = np.arange(len(following))
+    excess = np.log(p[token, following]) - log_q[token, following]
+    return [_per_token(name, values, instances) for name, values in (("kl", divergence), ("excess_loss", excess))]
+
+
+def _per_token(name: str, values: NDArray[np.float64], instances: Instances) -> Observation:
+    lengths = instances.lengths
+    sums = np.add.reduceat(values, instances.offsets[:-1])
+    value = float(sums.sum() / lengths.sum())
+    residuals = sums - value * lengths
+    stderr = sqrt(float((residuals**2).sum())) / float(lengths.sum())
+    return Observation(name, value, "nats per token", stderr, len(lengths), floor=0.0)
+
+
+def predictions(decoder: Decoder, drawn: Sequence[Instances], separators: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Log-probabilities of what follows each token of n instances of each model, each instance read alone.
+
+    float64 [total, vocabulary] for each.
+    """
+    import torch
+
+    longest = max(int(instances.lengths.max()) for instances in drawn)
+    place = np.arange(longest)
+    n = len(drawn[0])
+    at_once = max(1, _TOKENS_AT_ONCE // (len(drawn) * longest))
+    parts: list[list[NDArray[np.float64]]] = [[] for _ in drawn]
+    for start in range(0, n, at_once):
+        rows, there = [], []
+        for instances, separator in zip(drawn, separators, strict=True):
+            first = instances.offsets[start : min(start + at_once, n), None]
+            inside = place < instances.lengths[start : start + at_once, None]
+            there.append(inside)
+            rows.append(np.where(inside, instances.tokens[np.where(inside, first + place, 0)], separator))
+        tokens = torch.from_numpy(np.stack(rows).astype(np.int64)).to(decoder.embedding.device)
+        with torch.no_grad():
+            shares = decoder.logits(decoder(tokens)).double().log_softmax(-1).cpu().numpy()
+        for own, inside, table in zip(parts, there, shares, strict=True):
+            own.append(table.reshape(*inside.shape, -1)[inside])
+    return [np.concatenate(own) for own in parts]
