@@ -14,10 +14,11 @@ from markupsafe import Markup
 
 import physlm
 from physlm.experiment import Experiment
-from physlm.report import probing, style, svg, tables, wording
+from physlm.report import difficulty, probing, style, svg, tables, wording
 from physlm.report.conditions import Condition, conditions
 from physlm.report.evidence import Evidence, gather
 from physlm.report.figures import Drawing, heat_map, learning_curves, measures
+from physlm.report.figures import difficulty as difficulty_figure
 from physlm.report.law_section import answer, law_section, warnings
 from physlm.store import Store
 
@@ -92,6 +93,8 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         measures=measured,
         probes=[(heat_map.draw(probed), probing.table(probed)) for probed in found],
         probes_text=_probes_text(found, grid),
+        accuracy=difficulty_figure.draw(difficulty.by_operations(evidence, grid)),
+        evaluations=difficulty.table(evidence, grid),
         runs=tables.runs(evidence, grid, leading),
         runs_text=_runs_text(evidence, grid),
         runs_more="All observations, with learning curves and every measure:",

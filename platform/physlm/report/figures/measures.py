@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from physlm.experiment import Value
 from physlm.report import style, wording
 from physlm.report.conditions import Condition, Measured, is_number, label, levels, varying
+from physlm.report.difficulty import MEASURE as ACCURACY
 from physlm.report.figures.drawing import Drawing
 from physlm.report.probing import PREFIX
 
@@ -20,10 +21,13 @@ def leading(observations: pl.DataFrame, first: Sequence[str] = (), most: int = 6
     """The measures that say most, with their units: those named `first`, and those that compare across sizes.
 
     All others are taken where there are none of these. A measure without standard error is a property of the condition
-    and not of what was learned: it is left out. So are probes, which have a section of their own.
+    and not of what was learned: it is left out. So are probes and accuracy in single evaluations, which have sections
+    of their own.
     """
     rows = (
-        observations.filter(~pl.col("measure").str.starts_with(PREFIX))
+        observations.filter(
+            ~pl.col("measure").str.starts_with(PREFIX), ~pl.col("measure").str.starts_with(f"{ACCURACY}.")
+        )
         .group_by("measure", maintain_order=True)
         .agg(pl.col("unit").first(), pl.col("stderr").is_not_null().any())
         .sort("measure")
