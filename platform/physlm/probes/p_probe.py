@@ -8,6 +8,7 @@ knowledge of a person can be extracted tells all attributes from the first posit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from physlm.catalog import Observation
@@ -39,6 +40,7 @@ class PProbe(Probe):
     def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting.updated import Recipe, read
 
-        texts = at_places(members, self.targets(members[0].task))
+        told = [replace(m, task=m.task.useful) for m in members]  # questions say little before the answer
+        texts = at_places(told, self.targets(members[0].task))
         recipe = Recipe(rank=2, norm="layer", weight_decay=0.3)
         return read(self.name, decoder, texts, recipe, [m.seed for m in members])

@@ -659,6 +659,11 @@ class Biographies(Task[ConfigT]):
         sizes = {fact: self.world.size(fact) for fact in VALUE_FACTS}
         return {fact: size for fact, size in sizes.items() if size > 1}
 
+    @property
+    def probe_place(self) -> str:
+        """The last token before each attribute is told for the first time."""
+        return "before"
+
     # -- what can be known ---------------------------------------------------------------------------------------------
 
     @property

@@ -1,0 +1,79 @@
+"""Where solutions of iGSM go wrong first, and whether the mistake was to go on too early (Part 2.2, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physlm.catalog import Observation
+from physlm.datasets.evaluations import BASE
+from physlm.measures.accuracy import QUESTIONS, share_stderr
+from physlm.measures.answers import Answers, ask
+from physlm.measures.contract import Measure, Member, register
+from physlm.tasks.contract import Task
+from physlm.tasks.igsm import Igsm
+
+if TYPE_CHECKING:
+    from physlm.models.decoder import Decoder
+
+
+@register
+class Mistakes(Measure):
+    """Of the answers that the measure `accuracy` is taken of, in each evaluation:
+
+    mistakes.too_early  share of first wrong sentences whose parameter couldn't be computed yet; of sentences that name
+                        a parameter of the problem
+    mistakes.sentence   share of sentences that are wrong where all before them are right; retries are sentences too.
+                        `position` is the sentence's number, from 1; the row without is over all
+    mistakes.answer     share of solutions without a wrong sentence whose answer is wrong: it is another number, or
+                        stands where what is asked isn't computed yet
+    """
+
+    name = "mistakes"
+
+    @classmethod
+    def suits(cls, task: Task[Any]) -> str | None:
+        return None if isinstance(task, Igsm) else f"the steps of {task.name} aren't checked one by one"
+
+    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return [
+            [row for name, answers in own.items() for row in observations(name, answers)]
+            for own in ask(decoder, members, QUESTIONS)
+        ]
+
+
+def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
+    """The rows of one evaluation; those without a single case are left out."""
+    suffix = "" if evaluation == BASE else f".{evaluation}"
+    counts = answers.counts()
+    nothing = np.full(len(answers.right), np.nan)
+    wrong_at = counts.get("first_wrong", nothing)
+    can_next = counts.get("first_wrong_can_next", nothing)
+    right = counts["sentences"] + counts["retries"]  # before the first wrong one
+
+    def share(name: str, cases: NDArray[np.bool_], position: int | None = None) -> Iterator[Observation]:
+        if len(cases):
+            target = None if position is None else "sentence"
+            yield Observation(
+                f"mistakes.{name}{suffix}",
+                float(cases.mean()),
+                "1",
+                share_stderr(cases),
+                len(cases),
+                floor=0.0,
+                ceiling=1.0,
+                target=target,
+                position=position,
+            )
+
+    yield from share("too_early", can_next[~np.isnan(can_next)] == 0)
+    wrong = wrong_at[~np.isnan(wrong_at)].astype(np.int64)
+    written = np.concatenate([np.ones(len(wrong), np.bool_), np.zeros(int(right.sum()), np.bool_)])
+    yield from share("sentence", written)
+    for number in range(1, int(max(right.max(), wrong.max(initial=0))) + 1):
+        here = np.concatenate([wrong[wrong == number] > 0, np.zeros(int((right >= number).sum()), np.bool_)])
+        yield from share("sentence", here, number)
+    yield from share("answer", ~answers.right[np.isnan(wrong_at)])
