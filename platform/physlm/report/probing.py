@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import sqrt
 
 import polars as pl
 
-from physlm.report import wording
+from physlm.report import tables, wording
 from physlm.report.conditions import Condition
 from physlm.report.evidence import Evidence
 from physlm.report.tables import Cell, Heading, Table
@@ -174,6 +174,15 @@ def table(found: Probed) -> Table:
         [Heading("target", number=False), Heading("read right"), *map(Heading, heads), Heading("n", "instances")],
         rows,
     )
+
+
+def by_condition(found: Probed, evidence: Evidence, conditions: Sequence[Condition]) -> Table:
+    """What the probe reads of the model as a whole, for each condition."""
+    table = tables.runs(evidence, conditions, {f"{PREFIX}{found.probe}.{target}": "1" for target in found.targets})
+    caption = f"Read right by the {name(found.probe)} probe {_where(found)}, by condition: mean ± its standard error."
+    measured = len(found.targets)
+    heads = [replace(h, text=name(t)) for h, t in zip(table.headings[-measured:], found.targets, strict=True)]
+    return replace(table, caption=caption, headings=[*table.headings[:-measured], *heads])
 
 
 def _cell(reading: Reading | None) -> Cell:
