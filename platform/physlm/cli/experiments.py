@@ -212,7 +212,7 @@ def _step(
         return
     shown = Table(box=None, pad_edge=False)
     for name in ("run", "measure", "value", "± stderr", "chance", "floor", "unit"):
-        shown.add_column(name, justify="left" if name in ("run", "measure", "unit") else "right")
+        shown.add_column(name, overflow="fold", justify="left" if name in ("run", "measure", "unit") else "right")
     for row in rows:
         numbers = (wording.number(row[name]) for name in ("value", "stderr", "chance", "floor"))
         shown.add_row(row["run_id"], row["measure"], *numbers, "" if row["unit"] == "1" else row["unit"])
