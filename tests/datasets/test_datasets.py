@@ -186,7 +186,7 @@ from physlm.tasks import Stream
 if __name__ == "__main__":
     config = experiment.task_config({"type": "cfg", "sizes": [1, 3, 3, 3]})
     store, workers = open_store(sys.argv[1]), int(sys.argv[2])
-    datasets.write_dataset(store, config, Stream("train", 3), tokens=300_000, workers=workers, shard_tokens=4000)
+    datasets.write_dataset(store, config, Stream("train", 3), tokens=1_000_000, workers=workers, shard_tokens=4000)
 """
 
 
@@ -214,8 +214,8 @@ def test_a_stopped_writer_is_gone_on_from(number: signal.Signals, workers: int, 
     time.sleep(1.5)  # orphaned workers see within a second that they are
     kept = {key: time for key, time in times(store).items() if key.endswith(".json")}
     assert len(kept) >= 3
-    assert not any(key.endswith("tokens-300000/card.json") for key in kept)
-    data = write_dataset(store, CFG, TRAIN, tokens=300_000, shard_tokens=4000)
+    assert not any(key.endswith("tokens-1000000/card.json") for key in kept)
+    data = write_dataset(store, CFG, TRAIN, tokens=1_000_000, shard_tokens=4000)
     assert {key: times(store)[key] for key in kept} == kept
     assert_same(whole(data, 1000), registry()["cfg"](CFG).sample(TRAIN, np.arange(data.instances)), labels=False)
 

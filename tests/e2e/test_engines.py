@@ -18,6 +18,8 @@ from physlm.store import Store, open_store
 if TYPE_CHECKING:
     from tests.conftest import S3Server
 
+pytestmark = pytest.mark.timeout(1200)  # a pipeline starts a process for each of its steps
+
 TINY = """
 apiVersion: physlm/v1
 kind: Experiment
