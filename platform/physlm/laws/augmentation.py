@@ -22,7 +22,7 @@ from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.1 (arXiv 2309.14316)"
 EXTRACTED = Variable("accuracy", "share of questions answered right", "1", measure="qa_accuracy", low=0.0, high=1.0)
-TEXTS = Variable("M", "texts about each person", "texts", column="task.multiplicity", levels=2, low=1.0, high=1e6)
+TEXTS = Variable("M", "texts about each person", "texts", column="task.wordings", levels=2, low=1.0, high=1e6)
 PERMUTED = Variable(
     "permuted", "whether sentences are permuted (0 or 1)", "1", column="task.permute", levels=2, low=0.0, high=1.0
 )

@@ -21,7 +21,13 @@ from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.2 (arXiv 2408.16293), result 2: med_qp at 23 operations"
 SHARE = Variable(
-    "q", "chance of a mistake at each step of the training text", "1", column="task.retry", levels=3, low=0.0, high=0.99
+    "q",
+    "chance of a mistake at each step of the training text",
+    "1",
+    column="task.retry_rate",
+    levels=3,
+    low=0.0,
+    high=0.99,
 )
 _ERROR = Parameter(
     "err_0", "error without mistakes in training", "1", 1e-6, 0.999999, (0.1, 0.4), (Anchor(0.22, 0.22, _SOURCE),)
