@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import polars as pl
 from physlm import catalog, datasets, laws, measures, probes, sweeps
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
-from physlm.experiment import Experiment, Run
+from physlm.experiment import CHOSEN_BY, Experiment, Run
 from physlm.launch import local, planning
 from physlm.store import Store
 from physlm.training import layout
@@ -190,7 +190,8 @@ def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> 
     """Take the measures that the store doesn't hold yet from the trained models, a cohort at a time."""
     for name in experiment.measures:
         cls = measures.find(name)
-        left = [run for run in experiment.runs if not store.exists(catalog.key(run.run_id, cls.source()))]
+        observed = catalog.observed(store, [run.run_id for run in experiment.runs], cls.source())
+        left = [run for run in experiment.runs if run.run_id not in observed]
         done = len(experiment.runs) - len(left)
         for cohort in planning.cohorts(left):
             from physlm.measures.taking import take
@@ -206,7 +207,8 @@ def probe(store: Store, experiment: Experiment, listen: Listener = silent) -> No
     done, total = 0, len(experiment.file.probe) * len(experiment.runs)
     for name in experiment.file.probe:
         cls = registry[name]
-        left = [run for run in experiment.runs if not store.exists(catalog.key(run.run_id, cls.source()))]
+        observed = catalog.observed(store, [run.run_id for run in experiment.runs], cls.source())
+        left = [run for run in experiment.runs if run.run_id not in observed]
         done += len(experiment.runs) - len(left)
         for cohort in planning.cohorts(left):
             from physlm.probes.taking import take
@@ -216,8 +218,8 @@ def probe(store: Store, experiment: Experiment, listen: Listener = silent) -> No
             listen(Event("probe", done, total, "probes of runs", name))
 
 
-def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> pl.DataFrame:
-    """Gather the experiment's observations from the catalogue into one table, and store it.
+def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
+    """Gather the experiment's observations from the catalogue into one table, and store it; memory is bounded.
 
     Adds the columns `experiment`, `held_out` and `chosen`: false for runs of a sweep that aren't the best of their
     condition. Which are is stored as `sweep.json`. Diverged runs are in it with their learning curves alone.
@@ -227,22 +229,21 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
         *(measures.find(name).source() for name in experiment.measures),
         *(probes.registry()[name].source() for name in experiment.file.probe),
     ]
-    table = catalog.collect(store, [run.run_id for run in experiment.runs], sources)
     held_out = [run.run_id for run in experiment.runs if experiment.held_out(run)]
-    choices = sweeps.choose(experiment, final(table))
-    if choices:
-        store.put_json(sweeps.key(experiment), [choice.to_json() for choice in choices])
-        chosen = [run_id for choice in choices for run_id in choice.run_ids]
-    else:
-        chosen = [run.run_id for run in experiment.runs]
-    table = table.with_columns(
-        pl.lit(experiment.name).alias("experiment"),
-        pl.col("run_id").is_in(held_out).alias("held_out"),
-        pl.col("run_id").is_in(chosen).alias("chosen"),
-    )
-    catalog.write(store, table, f"{experiment.key}/observations.parquet")
-    listen(Event("collect", table.height, table.height, "observations"))
-    return table
+    with catalog.gathered(store, [run.run_id for run in experiment.runs], sources) as table:
+        choices = sweeps.choose(experiment, final(table, measures=[CHOSEN_BY])) if experiment.file.sweep else []
+        if choices:
+            store.put_json(sweeps.key(experiment), [choice.to_json() for choice in choices])
+            chosen = [run_id for choice in choices for run_id in choice.run_ids]
+        else:
+            chosen = [run.run_id for run in experiment.runs]
+        marked = table.with_columns(
+            pl.lit(experiment.name).alias("experiment"),
+            pl.col("run_id").is_in(held_out).alias("held_out"),
+            pl.col("run_id").is_in(chosen).alias("chosen"),
+        )
+        rows = catalog.write_scanned(store, marked, f"{experiment.key}/observations.parquet")
+    listen(Event("collect", rows, rows, "observations"))
 
 
 def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list[laws.Fit]:
@@ -251,19 +252,20 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
     Of a sweep only the best runs count. A law that the observations can't identify is stored with the reason (see
     `refusals`), and the page tells it: what was observed is worth its page all the same.
     """
-    observed = catalog.read(store, f"{experiment.key}/observations.parquet")
-    table = final(observed.filter("chosen"))
     fits = []
-    for done, name in enumerate(experiment.file.laws, 1):
-        try:
-            result = laws.fit(name, table, hold_out=pl.col("held_out"))
-        except LawDataError as error:
-            store.put_json(law_key(experiment, name), {"law": name, "refused": str(error)})
-        else:
-            store.put_json(law_key(experiment, name), result.to_json())
-            catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
-            fits.append(result)
-        listen(Event("fit", done, len(experiment.file.laws), "laws", name))
+    with catalog.scanned(store, f"{experiment.key}/observations.parquet") as observed:
+        for done, name in enumerate(experiment.file.laws, 1):
+            columns, measured = laws.needed(laws.registry()[name])
+            table = final(observed.filter("chosen"), columns=[*columns, "held_out"], measures=measured)
+            try:
+                result = laws.fit(name, table, hold_out=pl.col("held_out"))
+            except LawDataError as error:
+                store.put_json(law_key(experiment, name), {"law": name, "refused": str(error)})
+            else:
+                store.put_json(law_key(experiment, name), result.to_json())
+                catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
+                fits.append(result)
+            listen(Event("fit", done, len(experiment.file.laws), "laws", name))
     return fits
 
 
@@ -307,9 +309,20 @@ def law_key(experiment: Experiment, law: str) -> str:
     return f"{experiment.key}/laws/{law}.json"
 
 
-def final(table: pl.DataFrame) -> pl.DataFrame:
-    """The last observation of each run and measure, of models as wholes."""
-    return catalog.overall(table).sort("tokens").group_by("run_id", "measure", maintain_order=True).last()
+def final(table: pl.LazyFrame, columns: Sequence[str] = (), measures: Sequence[str] = ()) -> pl.DataFrame:
+    """The last observation of each run and measure, of models as wholes.
+
+    columns: what is read beside run, measure, value and tokens, where the table has it. measures: all, or these alone.
+    """
+    one = ["run_id", "measure"]
+    known = table.collect_schema().names()
+    asked = [name for name in dict.fromkeys([*one, "value", "tokens", *columns]) if name in known]
+    rows = catalog.overall(table)
+    if measures:
+        rows = rows.filter(pl.col("measure").is_in(list(measures)))
+    last = rows.group_by(one).agg(pl.col("tokens").max())
+    found = rows.select(asked).join(last, on=[*one, "tokens"], how="semi", nulls_equal=True)
+    return found.collect(engine="streaming").unique(one, keep="last").sort(one)
 
 
 def report(store: Store, experiment: Experiment, listen: Listener = silent) -> str:

@@ -72,3 +72,59 @@ def test_what_is_no_table_is_named(tmp_path: Path) -> None:
     store.put("runs/a1/observations/loss-v1.parquet", b"not parquet")
     with pytest.raises(CorruptObject, match=r"runs/a1/observations/loss-v1\.parquet is not a Parquet table"):
         catalog.collect(store, ["a1"], ["loss-v1"])
+
+
+def cohort(names: list[str], count: int, **knobs: object) -> dict[str, pl.DataFrame]:
+    rows = [(Moment(100 * i, i, 1e6 * i), Observation("loss", 4.0 / (1 + i), "nats per token")) for i in range(count)]
+    return {name: catalog.table({**RUN, "run_id": name, **knobs}, "loss-v1", rows) for name in names}
+
+
+@pytest.mark.parametrize("cells", [1, 300, 1 << 20])
+def test_memory_is_bounded_and_the_table_the_same(tmp_path: Path, cells: int) -> None:
+    """Whatever is held at once; whether a run is in a batch, in its own file, or in both."""
+    store = open_store(tmp_path)
+    names = [f"{i:02x}" for i in range(17)]
+    some, wide, own = cohort(names[::3], 5), cohort(names[1::3], 2, **{"model.heads": 4}), cohort(names[2::3], 3)
+    catalog.write_batch(store, "loss-v1", some)
+    catalog.write_batch(store, "loss-v1", wide)
+    for name, table in {**own, names[0]: some[names[0]]}.items():
+        catalog.write(store, table, catalog.key(name, "loss-v1"))
+    with catalog.gathered(store, names[::-1], ["loss-v1"], cells=cells) as scan:
+        table = scan.collect()
+    together = {**some, **wide, **own}
+    expected = pl.concat([together[name] for name in names], how="diagonal_relaxed")
+    assert table.select(expected.columns).equals(expected)
+    assert table.equals(catalog.collect(store, names, ["loss-v1"]))
+
+
+def test_a_run_in_two_batches_counts_once(tmp_path: Path) -> None:
+    """Two submissions of one experiment measured it at the same time, in other cohorts."""
+    store = open_store(tmp_path)
+    catalog.write_batch(store, "loss-v1", cohort(["a1", "b2"], 3))
+    catalog.write_batch(store, "loss-v1", cohort(["b2", "c3"], 3))
+    stored = set(store.list())
+    catalog.write_batch(store, "loss-v1", cohort(["b2", "c3"], 3))
+    assert set(store.list()) == stored
+    table = catalog.collect(store, ["a1", "b2", "c3"], ["loss-v1"])
+    assert table["run_id"].to_list() == ["a1"] * 3 + ["b2"] * 3 + ["c3"] * 3
+    assert catalog.collect(store, ["c3"], ["loss-v1"])["run_id"].unique().to_list() == ["c3"]
+
+
+def test_runs_without_rows_are_observed_too(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    catalog.write_batch(store, "loss-v1", cohort(["a1"], 0))
+    catalog.write_batch(store, "loss-v1", cohort(["b2"], 0))
+    catalog.write(store, cohort(["c3"], 2)["c3"], catalog.key("c3", "loss-v1"))
+    assert catalog.observed(store, ["a1", "b2", "c3", "d4"], "loss-v1") == {"a1", "b2", "c3"}
+    assert catalog.collect(store, ["a1", "b2"], ["loss-v1"]).height == 0
+
+
+def test_a_batch_without_its_index_does_not_count(tmp_path: Path) -> None:
+    """Its writer was killed between the two; the next one writes both again."""
+    store = open_store(tmp_path)
+    catalog.write_batch(store, "loss-v1", cohort(["a1"], 2))
+    (index,) = (found for found in store.list("observations/") if found.endswith(".json"))
+    store.delete(index)
+    assert catalog.observed(store, ["a1"], "loss-v1") == set()
+    catalog.write_batch(store, "loss-v1", cohort(["a1"], 2))
+    assert catalog.collect(store, ["a1"], ["loss-v1"]).height == 2

@@ -1,6 +1,7 @@
 """Observations: immutable, self-describing rows in Parquet.
 
-One file per run and source of rows, `runs/<run_id>/observations/<source>.parquet`. A row says which run, where in
+One file per run and source of rows, `runs/<run_id>/observations/<source>.parquet`, or one for many runs that were
+observed together (see `physlm.catalog.batches`). A row says which run, where in
 training (tokens, exposures, FLOPs), which measure, its value with standard error, chance level and floor, and carries
 the run's whole condition in columns such as `task.people`, `model.width` and `training.optimizer.lr`.
 """
@@ -9,13 +10,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import polars as pl
 
-from physlm.errors import CorruptObject, MissingObject
+from physlm.errors import CorruptObject
 from physlm.store.contract import Store
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,26 @@ class Moment:
     flops: float
 
 
+_MOMENT = tuple(field.name for field in fields(Moment))
+_OBSERVATION = tuple(field.name for field in fields(Observation))
+
+
 def table(run: Mapping[str, Any], source: str, rows: Iterable[tuple[Moment, Observation]]) -> pl.DataFrame:
     """Rows of one run. run: its description, with `run_id`, `condition`, `seed`, sizes and the dotted knobs."""
     known = {key: value for key, value in run.items() if key in OBSERVATION_SCHEMA}
     knobs = {key: value for key, value in run.items() if key not in OBSERVATION_SCHEMA}
+    taken = list(rows)
+    moments, observations = [moment for moment, _ in taken], [observation for _, observation in taken]
     frame = pl.DataFrame(
-        [{**known, "source": source, **asdict(moment), **asdict(observation)} for moment, observation in rows],
-        schema=OBSERVATION_SCHEMA,
+        {
+            **{name: [getattr(moment, name) for moment in moments] for name in _MOMENT},
+            **{name: [getattr(observation, name) for observation in observations] for name in _OBSERVATION},
+        },
+        schema={name: OBSERVATION_SCHEMA[name] for name in (*_MOMENT, *_OBSERVATION)},
+    )
+    frame = frame.select(
+        name if name in frame.columns else pl.lit({**known, "source": source}.get(name), kind).alias(name)
+        for name, kind in OBSERVATION_SCHEMA.items()
     )
     # All integers alike: the width of a column must not depend on the size of its values.
     return frame.with_columns(
@@ -98,39 +114,31 @@ def key(run_id: str, source: str) -> str:
 
 def write(store: Store, frame: pl.DataFrame, object_key: str) -> None:
     """Store a table of observations as Parquet."""
+    store.put(object_key, encoded(frame))
+
+
+def encoded(frame: pl.DataFrame) -> bytes:
+    """A table as a Parquet file."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd")
-    store.put(object_key, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read(store: Store, object_key: str) -> pl.DataFrame:
     """Read a stored table; columns that are younger than it are null. Raises MissingObject or CorruptObject."""
     try:
         frame = pl.read_parquet(io.BytesIO(store.get(object_key)))
-        missing = {name: kind for name, kind in OBSERVATION_SCHEMA.items() if name not in frame.columns}
-        return frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in missing.items())
     except pl.exceptions.PolarsError as error:
         raise CorruptObject(f"{object_key} is not a Parquet table: {error}") from None
+    return whole(frame, frame.columns)
 
 
-def overall(frame: pl.DataFrame) -> pl.DataFrame:
+def whole(frame: Frame, columns: Sequence[str]) -> Frame:
+    """A table that has these columns, with null ones for those of the schema that are younger than it."""
+    missing = {name: kind for name, kind in OBSERVATION_SCHEMA.items() if name not in columns}
+    return frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in missing.items())
+
+
+def overall(frame: Frame) -> Frame:
     """The observations of models as wholes, without those of single layers and positions."""
     return frame.filter(pl.col("layer").is_null() & pl.col("position").is_null())
-
-
-def collect(store: Store, runs: Sequence[str], sources: Sequence[str]) -> pl.DataFrame:
-    """The observations of these runs from these sources, sorted by run, measure and tokens.
-
-    Runs that lack a source are left out: a law may be fitted to what is there. Knobs that some runs don't have are
-    null. Raises CorruptObject for a damaged file.
-    """
-    frames = [pl.DataFrame(schema=OBSERVATION_SCHEMA)]
-    for run_id in runs:
-        for source in sources:
-            try:
-                frames.append(read(store, key(run_id, source)))
-            except MissingObject:
-                continue
-    return pl.concat(frames, how="diagonal_relaxed").sort(
-        "run_id", "source", "measure", "layer", "position", "tokens", maintain_order=True
-    )

@@ -8,6 +8,7 @@ for _module in pkgutil.iter_modules(__path__):
 
 from physlm.laws.contract import Anchor, Interval, Law, Parameter, Quantity, describe, registry  # noqa: E402
 from physlm.laws.fitting import fit  # noqa: E402
+from physlm.laws.observed import needed  # noqa: E402
 from physlm.laws.result import Comparison, Estimate, Fit, HeldOut  # noqa: E402
 from physlm.laws.simulation import form_of, simulate  # noqa: E402
 from physlm.laws.tables import read_table  # noqa: E402
@@ -27,6 +28,7 @@ __all__ = [
     "describe",
     "fit",
     "form_of",
+    "needed",
     "read_table",
     "registry",
     "simulate",

@@ -49,6 +49,12 @@ class Observed:
         return {name: values[where] for name, values in self.data.items()}
 
 
+def needed(law: type[Law]) -> tuple[list[str], list[str]]:
+    """Columns and measures of a catalogue's table that the law is fitted from."""
+    inputs = [*law.variables, law.response, *([law.noise.detail] if law.noise.detail else [])]
+    return [v.column for v in inputs if v.column], [v.measure for v in inputs if v.measure]
+
+
 def observed(
     law: type[Law],
     noise: Noise,

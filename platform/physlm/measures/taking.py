@@ -30,9 +30,10 @@ def take(store: Store, measure: type[Measure], cohort: Sequence[Run]) -> None:
             marker = markers[run.run_id]
             moment = run.moment(marker["tokens"], marker["instances"])
             rows[run.run_id] = [(moment, observation) for observation in observations]
-    for run in cohort:
-        frame = catalog.table(run.description(), measure.source(), rows[run.run_id])
-        catalog.write(store, frame, catalog.key(run.run_id, measure.source()))
+    source = measure.source()
+    catalog.write_batch(
+        store, source, {run.run_id: catalog.table(run.description(), source, rows[run.run_id]) for run in cohort}
+    )
 
 
 def load(store: Store, runs: Sequence[Run], tokens: Sequence[int]) -> Decoder:
