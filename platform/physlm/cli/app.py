@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import experiments, laws, models, tasks
+from physlm.cli import designs, experiments, laws, models, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -39,3 +39,4 @@ experiments.add_to(app)
 models.add_to(app)
 tasks.add_to(app)
 laws.add_to(app)
+designs.add_to(app)

@@ -5,7 +5,9 @@ The fit is linearised at its estimates, so that a design is as good as the estim
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -16,6 +18,7 @@ from physlm.laws.scales import Array, to_scale
 from physlm.laws.simulation import columns_of
 
 _STEP = 1e-6
+_SEEDS = 16
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,68 @@ def _gradient(fit: Fit, estimate: str) -> Array:
     moved = form.values(np.concatenate([at[None], at + _STEP * np.eye(len(at))]))
     found = to_scale(scale, form.derived(moved, data)[estimate])
     return np.asarray((found[1:] - found[0]) / _STEP)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A chosen grid of conditions.
+
+    levels   of each axis, as positions in the order in which the candidates have them
+    seeds    runs of each condition
+    width    of the interval after them, relative to now
+    cost     of all runs
+    """
+
+    levels: Mapping[str, tuple[int, ...]]
+    seeds: int
+    width: float
+    cost: float
+
+
+def next_grid(
+    fit: Fit, candidates: pl.DataFrame, axes: Sequence[str], estimate: str, *, budget: float, cost: str
+) -> Grid:
+    """The grid of conditions, as an experiment file holds them, that shrinks an interval most for its cost.
+
+    It grows from the best single condition by one level of an axis or one seed at a time, whichever narrows the
+    interval most for what it adds to the cost, until the budget is spent or the seeds are 16.
+
+    candidates  rows with the law's variables, the positions on each axis as integers, and the cost of one run;
+                combinations that are left out can't be run
+    estimate    the parameter or derived quantity whose interval is to shrink
+
+    Raises UserError where no candidate costs little enough.
+    """
+    inverse, gradient, information = _state(fit, candidates, estimate)
+    now, start = np.linalg.inv(inverse), float(gradient @ inverse @ gradient)
+    price = candidates[cost].cast(pl.Float64).to_numpy()
+    where = {place: row for row, place in enumerate(candidates.select(axes).iter_rows())}
+
+    def judged(levels: Sequence[tuple[int, ...]], seeds: int) -> Grid | None:
+        places = list(product(*levels))
+        if any(place not in where for place in places):
+            return None
+        rows = [where[place] for place in places]
+        total = float(price[rows].sum()) * seeds
+        if total > budget:
+            return None
+        after = np.linalg.solve(now + seeds * information[rows].T @ information[rows], gradient)
+        width = float(np.sqrt(max(float(gradient @ after), 0.0) / start))
+        return Grid(dict(zip(axes, levels, strict=True)), seeds, width, total)
+
+    singles: list[Grid] = [grid for place in where if (grid := judged([(level,) for level in place], 1))]
+    if not singles:
+        raise UserError(f"no candidate costs at most {budget:.4g}; the cheapest costs {price.min():.4g}")
+    chosen = singles[int(np.argmax([-np.log(grid.width) / grid.cost for grid in singles]))]
+    while True:
+        levels = [chosen.levels[axis] for axis in axes]
+        grown = [judged(levels, chosen.seeds + 1)] if chosen.seeds < _SEEDS else []
+        for i, axis in enumerate(axes):
+            for level in sorted(set(candidates[axis]) - set(levels[i])):
+                wider = [*levels[:i], tuple(sorted((*levels[i], level))), *levels[i + 1 :]]
+                grown.append(judged(wider, chosen.seeds))
+        narrower = [grid for grid in grown if grid and grid.width < chosen.width]
+        if not narrower:
+            return chosen
+        worth = [np.log(chosen.width / grid.width) / (grid.cost - chosen.cost) for grid in narrower]
+        chosen = narrower[int(np.argmax(worth))]
