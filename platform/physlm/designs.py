@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import polars as pl
@@ -15,6 +15,7 @@ from physlm.errors import ExperimentError, UserError
 from physlm.experiment import Experiment, Run, Value
 from physlm.laws import Fit
 from physlm.laws.design import Grid, next_grid
+from physlm.laws.observed import with_made
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def _measured(fit: Fit, done: Sequence[Experiment], observed: pl.DataFrame) -> d
 
 def _variables(fit: Fit, run: Run, measured: Mapping[tuple[str, str], float]) -> dict[str, Any] | None:
     """The law's variables of a run before it is trained; None where one can't be known."""
-    columns = {**run.description(), "tokens": run.tokens}
+    moment = asdict(run.moment(run.tokens, run.instances or 0))
+    known = {**run.description(), **{name: value for name, value in moment.items() if value is not None}}
+    columns = with_made(fit.model.variables, pl.DataFrame([known])).row(0, named=True)
     found: dict[str, Any] = {}
     for v in fit.model.variables:
         value = measured.get((v.name, run.world_id)) if v.measure else columns.get(str(v.column))

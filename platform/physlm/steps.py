@@ -21,8 +21,12 @@ from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
 from physlm.experiment import CHOSEN_BY, Experiment, Run
 from physlm.launch import local, planning
+from physlm.laws import conventions
 from physlm.store import Store
 from physlm.training import layout
+
+_TRIED = 200  # resamples of fits under other conventions: whether a conclusion turns, not by how much
+_ALWAYS = ("held_out", "parameters", "parameters_counted")
 
 
 @dataclass(frozen=True)
@@ -253,20 +257,29 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
     `refusals`), and the page tells it: what was observed is worth its page all the same.
     """
     fits = []
-    with catalog.scanned(store, f"{experiment.key}/observations.parquet") as observed:
-        for done, name in enumerate(experiment.file.laws, 1):
-            columns, measured = laws.needed(laws.registry()[name])
-            table = final(observed.filter("chosen"), columns=[*columns, "held_out"], measures=measured)
-            try:
-                result = laws.fit(name, table, hold_out=pl.col("held_out"))
-            except LawDataError as error:
-                store.put_json(law_key(experiment, name), {"law": name, "refused": str(error)})
-            else:
-                store.put_json(law_key(experiment, name), result.to_json())
-                catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
-                fits.append(result)
-            listen(Event("fit", done, len(experiment.file.laws), "laws", name))
+    for done, name in enumerate(experiment.file.laws, 1):
+        table = table_of(store, experiment, name)
+        try:
+            result = laws.fit(name, table, hold_out=pl.col("held_out"))
+        except LawDataError as error:
+            store.put_json(law_key(experiment, name), {"law": name, "refused": str(error)})
+        else:
+            store.put_json(law_key(experiment, name), result.to_json())
+            tried = conventions.robustness(
+                laws.registry()[name], table, result, hold_out="held_out", resamples=_TRIED, compare=False
+            )
+            store.put_json(conventions_key(experiment, name), [outcome.to_json() for outcome in tried])
+            catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
+            fits.append(result)
+        listen(Event("fit", done, len(experiment.file.laws), "laws", name))
     return fits
+
+
+def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[str] = ()) -> pl.DataFrame:
+    """What a law is fitted to: the last observations of its measures, and the columns that it or `beside` names."""
+    columns, measured = laws.needed(laws.registry()[law])
+    with catalog.scanned(store, f"{experiment.key}/observations.parquet") as observed:
+        return final(observed.filter("chosen"), [*columns, *_ALWAYS, *beside], measured)
 
 
 def _scored(store: Store, experiment: Experiment, fit: laws.Fit) -> str | None:
@@ -307,6 +320,11 @@ def refusals(store: Store, experiment: Experiment) -> dict[str, str]:
 def law_key(experiment: Experiment, law: str) -> str:
     """Where the fit of a law is stored."""
     return f"{experiment.key}/laws/{law}.json"
+
+
+def conventions_key(experiment: Experiment, law: str) -> str:
+    """Where the fits of a law under other conventions are stored."""
+    return f"{experiment.key}/laws/{law}-conventions.json"
 
 
 def final(table: pl.LazyFrame, columns: Sequence[str] = (), measures: Sequence[str] = ()) -> pl.DataFrame:

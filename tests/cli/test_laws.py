@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -103,3 +104,18 @@ def test_laws_are_listed_and_shown() -> None:
 def test_an_empty_catalogue_is_empty(tmp_path: Path) -> None:
     result = run(app, ["laws", "catalog", "--store", str(tmp_path / "store"), "--json"])
     assert json.loads(result.stdout) == []
+
+
+def test_a_fit_tells_what_conventions_turn_and_whether_groups_share_it(tmp_path: Path) -> None:
+    table = laws.simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(1), seeds=1).drop("run_id")
+    table = table.with_columns(pl.Series("family", ["a", "b"] * (table.height // 2)))
+    table = table.with_columns(pl.when(pl.col("family") == "b").then(1.3 * pl.col("L")).otherwise("L").alias("L"))
+    table.rename({"N": "params", "D": "seen", "L": "nats"}).write_csv(tmp_path / "runs.csv")
+    options = ["--law", "chinchilla", *MAP, "--resamples", "60", "--conventions", "--by", "family"]
+    document = json.loads(run(app, ["fit", str(tmp_path / "runs.csv"), *options, "--json"]).stdout)
+    assert document["universality"]["verdict"] == "differing"
+    separate = {p["parameter"]: p["separate"] for p in document["universality"]["parameters"]}
+    assert separate["E"]["b"] == pytest.approx(1.3 * separate["E"]["a"], rel=0.05)
+    usual, *others = document["conventions"]
+    assert usual["convention"] == "as usual"
+    assert {other["convention"] for other in others} >= {"without the smallest N", "without the largest N"}

@@ -12,12 +12,15 @@ from physlm import laws
 from physlm.errors import LawDataError, UserError
 from physlm.laws import Fit, Law, registry, simulate
 from physlm.laws.advice import advise, invert
+from physlm.laws.capacity import Capacity
 from physlm.laws.chinchilla import Chinchilla
-from physlm.laws.conventions import Convention, standard, under_conventions
+from physlm.laws.conventions import Convention, robustness, standard, under_conventions
 from physlm.laws.design import narrow_enough, next_conditions
 from physlm.laws.exposures import Exposures
+from physlm.laws.junk import Junk
 from physlm.laws.retry import Retry
 from physlm.laws.universality import universality
+from physlm.report.law_section import conventions_text
 
 
 def study(law: type[Law], number: int = 0, **knobs: Any) -> pl.DataFrame:
@@ -184,3 +187,41 @@ def test_every_law_can_give_advice() -> None:
         at = {v.name: fit.levels[v.name][0] if v.category else fit.data[v.name][0] for v in law.variables}
         found = advise(fit, "max", free=numbers, at={k: v for k, v in at.items() if k not in numbers})
         assert np.isfinite(found.predicted), name
+
+
+def test_columns_that_no_task_has_are_made_of_its_knobs() -> None:
+    rows = study(Junk)
+    knobs = rows.select(
+        "run_id",
+        pl.col("E").alias("training.exposures"),
+        (pl.col("junk") != "none").cast(pl.Float64).mul(0.875).alias("task.junk_fraction"),
+        (pl.col("junk") == "tagged").alias("task.tag"),
+        pl.lit("bits_per_parameter").alias("measure"),
+        pl.col(Junk.response.name).alias("value"),
+    )
+    columns, measures = laws.needed(Junk)
+    assert {"task.junk_fraction", "task.tag", "training.exposures"} <= set(columns)
+    assert measures == ["bits_per_parameter"]
+    made = laws.fit("junk", knobs, resamples=30, compare=False)
+    named = laws.fit("junk", rows, resamples=30, compare=False)
+    assert made.levels == named.levels
+    assert made.values == pytest.approx(named.values)
+
+
+def test_a_catalogues_table_is_tried_under_the_other_count_of_parameters() -> None:
+    """Counted with an embedding that no run uses, capacity per parameter is another."""
+    wide = study(Capacity).with_columns((pl.col("P") + 4e3).alias("parameters"))
+    runs = wide.select("run_id", "parameters", "E", pl.col("P").alias("parameters_counted"))
+    runs = runs.rename({"E": "training.exposures"})
+    long = pl.concat(
+        runs.with_columns(pl.lit(measure).alias("measure"), wide[name].alias("value"))
+        for name, measure in (("B", "bits_max"), ("bits", "learned_bits"))
+    )
+    usual = laws.fit("capacity", long, resamples=50, compare=False)
+    outcomes = {o.name: o for o in robustness(Capacity, long, usual, resamples=50, compare=False)}
+    assert outcomes["as usual"].fit is not None
+    assert outcomes["as usual"].fit.values == pytest.approx(usual.values)
+    assert "c_max" in outcomes["with all parameters counted"].flips
+    told = conventions_text([o.to_json() for o in outcomes.values()])
+    assert "Some conclusions depend on them" in told
+    assert "with all parameters counted" in told

@@ -10,7 +10,7 @@ import polars as pl
 import typer
 import yaml
 
-from physlm import catalog, designs, laws, steps
+from physlm import designs, laws, steps
 from physlm.cli import console
 from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption, load
 from physlm.errors import LawDataError, UserError
@@ -64,12 +64,10 @@ def next_(
     if all(file.suffix in (".yaml", ".yml") for file in files):
         done = [load(file) for file in files]
         opened = open_store(store)
-        columns, measures = laws.needed(laws.registry()[law])
         found = []
         for each in done:
             steps.collect(opened, each)
-            with catalog.scanned(opened, f"{each.key}/observations.parquet") as observed:
-                found.append(steps.final(observed.filter("chosen"), columns, measures))
+            found.append(steps.table_of(opened, each, law))
         last = pl.concat(found, how="diagonal_relaxed").unique(["run_id", "measure"], maintain_order=True)
         fit = laws.fit(law, last, compare=False)
         name = _quantity(fit, quantity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -16,6 +16,8 @@ from physlm.cli import console
 from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption, load
 from physlm.errors import LawDataError, UserError
 from physlm.laws import advice, tables
+from physlm.laws.conventions import robustness
+from physlm.laws.universality import universality
 from physlm.store import open_store
 
 Name = Annotated[str, typer.Argument(metavar="LAW", help="The law's name; `physlm laws list` shows them.")]
@@ -60,35 +62,57 @@ def fit(
     ] = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
     resamples: Annotated[int, typer.Option(min=20, max=100_000, help="Of the bootstrap.")] = 1000,
+    conventions: Annotated[bool, typer.Option("--conventions", help="Fit under other conventions too.")] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Ask whether its groups share one law: pooled against separate."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Fit a law to a table, or an experiment's laws to its runs: estimates, rivals, held-out test, verdict."""
+    """Fit a law to a table, or an experiment's laws to its runs: estimates, rivals, held-out test, verdict.
+
+    --conventions tells which conclusions turn with other counts and exclusions, --by whether a law is universal.
+    """
     if file.suffix in (".yaml", ".yml"):
         experiment, opened = load(file), open_store(store)
         steps.collect(opened, experiment)
         found = steps.fit(opened, experiment)
+        options: dict[str, Any] = {"hold_out": "held_out"}
+        data = {each.law: steps.table_of(opened, experiment, each.law, [by] if by else []) for each in found}
         for name, reason in steps.refusals(opened, experiment).items():
             raise LawDataError(f"laws: {name} can't be fitted: {reason}")
     else:
         if law is None:
             raise LawDataError(f"name a law with --law; there are {', '.join(laws.registry())}")
-        found = [
-            laws.fit(
-                law,
-                tables.read_table(file),
-                columns=tables.mapping(map_ or []),
-                hold_out=tables.condition(hold_out) if hold_out else None,
-                cluster=cluster or (),
-                level=level,
-                resamples=resamples,
-            )
-        ]
-    if as_json:
-        console.print_json([each.to_json() for each in found] if len(found) != 1 else found[0].to_json())
-        return
+        options = {
+            "columns": tables.mapping(map_ or []),
+            "hold_out": tables.condition(hold_out) if hold_out else None,
+            "cluster": cluster or (),
+            "level": level,
+            "resamples": resamples,
+        }
+        data = {law: tables.read_table(file)}
+        found = [laws.fit(law, data[law], **options)]
+    documents = []
     for each in found:
-        console.output.print(each.summary(), markup=False)
+        kind = laws.registry()[each.law]
+        tried = robustness(kind, data[each.law], each, **options, compare=False) if conventions else []
+        groups = universality(kind, data[each.law], by, **options) if by else None
+        documents.append(each.to_json())
+        if tried:
+            documents[-1]["conventions"] = [outcome.to_json() for outcome in tried]
+        if groups:
+            documents[-1]["universality"] = groups.to_json()
+        if not as_json:
+            console.output.print(each.summary(), markup=False)
+            for outcome in tried[1:]:
+                turned = outcome.refused or ", ".join(outcome.flips) or "nothing turns"
+                console.output.print(f"  {outcome.name}: {turned}", markup=False)
+            if groups:
+                console.output.print(groups.summary(), markup=False)
+    if as_json:
+        console.print_json(documents if len(documents) != 1 else documents[0])
 
 
 def advise(
@@ -198,7 +222,7 @@ def show(law: Name, as_json: Json = False) -> None:
     for heading in ("variable", "meaning", "unit", "in a catalogue"):
         variables.add_column(heading)
     for v in (*cls.variables, cls.response):
-        variables.add_row(v.name, v.meaning, v.unit, v.column or f"measure {v.measure}")
+        variables.add_row(v.name, v.meaning, v.unit, v.made or v.column or f"measure {v.measure}")
     parameters = Table(box=None, pad_edge=False)
     for heading in ("parameter", "meaning", "unit", "published"):
         parameters.add_column(heading)

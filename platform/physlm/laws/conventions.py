@@ -15,6 +15,7 @@ import polars as pl
 from physlm.errors import LawDataError
 from physlm.laws.contract import Law
 from physlm.laws.fitting import fit
+from physlm.laws.observed import wide
 from physlm.laws.result import Fit
 
 _EXCLUDED = 0.02  # of the runs, those furthest from the law
@@ -45,6 +46,20 @@ class Outcome:
     fit: Fit | None
     flips: tuple[str, ...]
     refused: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON: the estimates with their intervals, and what flips."""
+        shown = (*self.fit.estimates, *self.fit.derived) if self.fit else ()
+        return {
+            "convention": self.name,
+            "flips": list(self.flips),
+            "refused": self.refused,
+            "verdict": self.fit.verdict if self.fit else None,
+            "estimates": {
+                e.name: [x if np.isfinite(x) else None for x in (e.value, e.interval.low, e.interval.high)]
+                for e in shown
+            },
+        }
 
 
 def under_conventions(
@@ -92,8 +107,23 @@ def standard(law: type[Law], table: pl.DataFrame, usual: Fit) -> list[Convention
     if {"parameters", "parameters_counted"} <= set(table.columns):
         for v in law.variables:
             if v.column == "parameters_counted":
-                found.append(Convention("all parameters", {v.name: pl.col("parameters")}))
+                found.append(Convention("with all parameters counted", {v.name: pl.col("parameters")}))
     return found
+
+
+def robustness(law: type[Law], table: pl.DataFrame, usual: Fit, **options: Any) -> list[Outcome]:
+    """The fit under the standard conventions, of a catalogue's table or of any other; options: of `fit`.
+
+    Raises LawDataError if the usual fit is refused.
+    """
+    columns: Mapping[str, str] = options.pop("columns", None) or {}
+    prepared = wide(law, table, ("parameters", "parameters_counted", "held_out"))
+    prepared = prepared.with_columns(pl.col(column).alias(name) for name, column in columns.items())
+    named = [v for v in law.variables if v.name not in prepared.columns and v.column in prepared.columns]
+    prepared = prepared.with_columns(pl.col(str(v.column)).alias(v.name) for v in named)
+    if law.response.name not in prepared.columns and law.response.column in prepared.columns:
+        prepared = prepared.with_columns(pl.col(str(law.response.column)).alias(law.response.name))
+    return under_conventions(law, prepared, standard(law, prepared, usual), **options)
 
 
 def _flips(usual: Fit, other: Fit) -> tuple[str, ...]:

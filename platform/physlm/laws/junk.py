@@ -20,7 +20,15 @@ from physlm.laws.exposures import PER_PARAMETER
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 
-KIND = Variable("junk", "kind of junk beside the useful facts", "name", column="task.junk", levels=2, category=True)
+KIND = Variable(
+    "junk",
+    "kind of junk beside the useful facts",
+    "name",
+    column="task.junk",
+    made="""CASE WHEN "task.junk_fraction" = 0 THEN 'none' WHEN "task.tag" THEN 'tagged' ELSE 'junk' END""",
+    levels=2,
+    category=True,
+)
 SHOWN = Variable("E", "times each useful fact was shown", "exposures", column="training.exposures", levels=3, low=1e-3)
 _SOURCE = "Part 3.3 (arXiv 2404.05405)"
 _PUBLISHED = {

@@ -21,7 +21,15 @@ from physlm.laws.shares import ShareLaw
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.2 (arXiv 2309.14402)"
-TRAINED = Variable("facts", "facts trained with their answers", "facts", column="task.train_people", levels=3, low=1.0)
+TRAINED = Variable(
+    "facts",
+    "facts trained with their answers",
+    "facts",
+    column="task.train_people",
+    made='"task.people" * "task.qa_people"',
+    levels=3,
+    low=1.0,
+)
 CHANCE = Variable("chance", "accuracy by chance", "1", column="chance", low=0.0, high=0.999)
 QUESTION = Variable("question", "kind of question", "name", column="task.question", category=True)
 _PUBLISHED = {

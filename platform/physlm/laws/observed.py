@@ -52,7 +52,36 @@ class Observed:
 def needed(law: type[Law]) -> tuple[list[str], list[str]]:
     """Columns and measures of a catalogue's table that the law is fitted from."""
     inputs = [*law.variables, law.response, *([law.noise.detail] if law.noise.detail else [])]
-    return [v.column for v in inputs if v.column], [v.measure for v in inputs if v.measure]
+    columns = [name for v in inputs for name in (v.column, *(_roots(v.made) if v.made else ())) if name]
+    return columns, [v.measure for v in inputs if v.measure]
+
+
+def with_made(inputs: Sequence[Variable], table: pl.DataFrame) -> pl.DataFrame:
+    """The table with the columns that can be made of others."""
+    found = [
+        pl.sql_expr(v.made).alias(str(v.column))
+        for v in inputs
+        if v.made and v.column not in table.columns and set(_roots(v.made)) <= set(table.columns)
+    ]
+    return table.with_columns(found)
+
+
+def wide(law: type[Law], table: pl.DataFrame, beside: Sequence[str] = ()) -> pl.DataFrame:
+    """A catalogue's table as one row for each run: the law's variables by name, and the columns `beside`.
+
+    Any other table stays as it is. Raises LawDataError.
+    """
+    if "measure" not in table.columns:
+        return table
+    inputs = [*law.variables, law.response, *([law.noise.detail] if law.noise.detail else [])]
+    marked = with_made(inputs, table).with_columns(pl.lit(False).alias(_HELD_OUT), pl.lit(0).alias(_CLUSTER))
+    found = _pivot(law, inputs, marked).drop(_HELD_OUT, _CLUSTER)
+    more = [name for name in beside if name in table.columns and name not in found.columns]
+    return found.join(table.unique("run_id").select("run_id", *more), on="run_id", how="left", maintain_order="left")
+
+
+def _roots(made: str) -> list[str]:
+    return pl.sql_expr(made).meta.root_names()
 
 
 def observed(
@@ -74,7 +103,7 @@ def observed(
     if table.height == 0:
         raise LawDataError("the table is empty; there is nothing to fit")
     inputs = [*law.variables, law.response, *([noise.detail] if noise.detail else [])]
-    marked = table.with_columns(
+    marked = with_made(inputs, table).with_columns(
         (pl.lit(False) if hold_out is None else hold_out.fill_null(False)).alias(_HELD_OUT),
         _cluster(table, cluster).alias(_CLUSTER),
     )

@@ -24,7 +24,15 @@ from physlm.laws.separable import SeparableLaw
 from physlm.laws.variables import Variable
 
 _SOURCE = "Muennighoff et al. 2023 (arXiv 2305.16264)"
-UNIQUE = Variable("U", "different tokens", "tokens", column="unique_tokens", levels=2, low=1.0)
+UNIQUE = Variable(
+    "U",
+    "different tokens",
+    "tokens",
+    column="unique_tokens",
+    made="CASE WHEN exposures > 1 THEN tokens / exposures ELSE tokens END",
+    levels=2,
+    low=1.0,
+)
 
 
 class _Repetition(Law):

@@ -2,8 +2,8 @@ r"""Accuracy as a function of the loss on a task: the second step of a two-step 
 
     accuracy = b + a / (1 + e^(k·(x − x₀)))
 
-for a task loss x; the first step is the law `chinchilla` of the loss, and `physlm.laws.chain` joins the two. Bhagia et
-al. 2024 predict four tasks of models trained with 100 times the compute to 2 points (arXiv 2412.04403).
+for a task loss x; the first step is a law of the loss, such as `chinchilla`. Bhagia et al. 2024 predict four tasks of
+models trained with 100 times the compute to 2 points (arXiv 2412.04403).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from physlm.laws.scales import Array, to_scale
 from physlm.laws.shares import ShareLaw
 from physlm.laws.variables import Variable
 
-TASK_LOSS = Variable("x", "loss on the task", "nats per token", measure="task_loss", levels=4, low=0.0, high=50.0)
+TASK_LOSS = Variable("x", "loss on the task", "nats per token", measure="loss", levels=4, low=0.0, high=50.0)
 _FLOOR = Parameter("b", "accuracy at the highest losses", "1", 1e-4, 0.99, (0.1, 0.25, 0.5))
 _MIDDLE = Parameter("x_0", "loss in the middle", "nats per token", 0.01, 50.0, (0.5, 1.0, 2.0))
 _SLOPE = Parameter("k", "steepness", "1 per nat", 0.05, 100.0, (2.0, 6.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -45,6 +45,31 @@ class Universality:
     evidence: float
     parameters: tuple[Shared, ...]
     verdict: Literal["universal", "differing", "undecided"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON: the verdict with its evidence, and each parameter pooled and of each group."""
+        return {
+            "by": self.by,
+            "verdict": self.verdict,
+            "evidence": self.evidence,
+            "parameters": [
+                {
+                    **asdict(shared),
+                    "pooled": self.pooled.estimate(shared.parameter).value,
+                    "separate": {name: f.estimate(shared.parameter).value for name, f in self.separate.items()},
+                }
+                for shared in self.parameters
+            ],
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        lines = [f"  over {self.by}: {self.verdict} (BIC of one law less that of separate ones: {self.evidence:.4g})"]
+        for shared in self.parameters:
+            each = ", ".join(f"{name} {f.estimate(shared.parameter).value:.4g}" for name, f in self.separate.items())
+            pooled = self.pooled.estimate(shared.parameter).value
+            lines.append(f"    {shared.parameter}: pooled {pooled:.4g}; {each}; alike by chance {shared.chance:.2g}")
+        return "\n".join(lines)
 
 
 def universality(law: type[Law], table: pl.DataFrame, by: str, **options: Any) -> Universality:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ class Evidence:
     markers        what training left of each run that has ended, by run id
     makers         versions of the software that trained the runs
     cards          the data set card of each world, by world id
+    conventions    by the law's name, its fits under other conventions, the usual one first
     choices        what a sweep has chosen for each condition; none without a sweep
     """
 
@@ -43,6 +44,7 @@ class Evidence:
     makers: Sequence[Mapping[str, str]]
     cards: Mapping[str, Mapping[str, Any]]
     choices: Sequence[Choice] = ()
+    conventions: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def status(self, run: Run) -> Status:
         """How the run's training ended."""
@@ -78,6 +80,7 @@ def gather(store: Store, experiment: Experiment) -> Evidence:
         [makers[key] for key in sorted(makers)],
         _read_each(store, sorted({run.world_id for run in experiment.runs}), lambda world: f"worlds/{world}/card.json"),
         [Choice.from_json(c) for c in store.get_json(sweeps.key(experiment))] if experiment.file.sweep else [],
+        _read_each(store, experiment.file.laws, lambda law: f"{experiment.key}/laws/{law}-conventions.json"),
     )
 
 

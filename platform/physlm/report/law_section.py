@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from latex2mathml.converter import convert
 from markupsafe import Markup
@@ -31,13 +32,14 @@ class LawSection:
     parameters: Table
     rivals: Table | None
     rivals_text: str
+    conventions_text: str
     held_out: Table | None
     held_out_text: str
     held_out_figures: Sequence[Drawing]
 
 
-def law_section(fit: Fit, experiment: Experiment) -> LawSection:
-    """Everything the page says of a law, from its fit."""
+def law_section(fit: Fit, experiment: Experiment, conventions: Sequence[Mapping[str, Any]] = ()) -> LawSection:
+    """Everything the page says of a law, from its fit and those under other conventions, the usual one first."""
     published, tested = interval.draw(fit), held_out.draw(fit)
     return LawSection(
         name=fit.law,
@@ -52,6 +54,7 @@ def law_section(fit: Fit, experiment: Experiment) -> LawSection:
         parameters=_parameters(fit),
         rivals=_rivals(fit) if len(fit.comparisons) > 1 else None,
         rivals_text=_rivals_text(fit.comparisons),
+        conventions_text=conventions_text(conventions),
         held_out=_held_out(fit) if fit.held_out else None,
         held_out_text=_held_out_text(fit, experiment),
         held_out_figures=[tested] if tested else [],
@@ -176,6 +179,34 @@ def _rivals_text(comparisons: Sequence[Comparison]) -> str:
         parts.append(f"by {name}, " + ("the law does best" if best is own else f"the rival “{best.form}” does better"))
     text = "; ".join(parts) or "too few conditions to tell them apart"
     return f"Compared with {wording.count(len(rivals), 'rival form')}: {text}."
+
+
+def conventions_text(outcomes: Sequence[Mapping[str, Any]]) -> str:
+    """Which conclusions turn under other conventions, and how; nothing if none was tried."""
+    if len(outcomes) < 2:
+        return ""
+    usual, *others = outcomes
+    told = []
+    for other in others:
+        for name in other["flips"]:
+            if name == "verdict":
+                told.append(f"{other['convention']} the verdict is {other['verdict']}, not {usual['verdict']}")
+            else:
+                value, before = other["estimates"][name][0], usual["estimates"][name][0]
+                told.append(
+                    f"{other['convention']} {wording.symbol(name)} is {wording.number(value)}, "
+                    f"not {wording.number(before)}"
+                )
+    tried = wording.several([other["convention"] for other in others if not other["refused"]])
+    refused = [other["convention"] for other in others if other["refused"]]
+    text = f"Other conventions were tried: {tried}. " if tried else ""
+    if told:
+        text += f"Some conclusions depend on them: {'; '.join(told)}. "
+    elif tried:
+        text += "No conclusion turns. "
+    if refused:
+        text += f"The law can't be fitted {wording.several(refused)}."
+    return text.strip()
 
 
 def _held_out(fit: Fit) -> Table:

@@ -73,7 +73,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
     curves = learning_curves.draw(evidence, grid)
     measured = measures.draw(leading, grid)
     found = probing.probed(evidence, grid)
-    sections = [law_section(fit, experiment) for fit in evidence.fits.values()]
+    sections = [law_section(fit, experiment, evidence.conventions.get(name, ())) for name, fit in evidence.fits.items()]
     answers = [answer(fit, experiment) for fit in evidence.fits.values()]
     html = _template().render(
         version=physlm.__version__,
