@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -11,6 +12,9 @@ from physlm import catalog
 from physlm.catalog import Moment, Observation
 from physlm.errors import CorruptObject
 from physlm.store import open_store
+
+if TYPE_CHECKING:
+    from tests.conftest import S3Server
 
 RUN = {"run_id": "a1", "condition": "c1", "seed": 3, "parameters": 10, "parameters_counted": 9, "model.width": 8}
 ROWS = [
@@ -128,3 +132,24 @@ def test_a_batch_without_its_index_does_not_count(tmp_path: Path) -> None:
     assert catalog.observed(store, ["a1"], "loss-v1") == set()
     catalog.write_batch(store, "loss-v1", cohort(["a1"], 2))
     assert catalog.collect(store, ["a1"], ["loss-v1"]).height == 2
+
+
+@pytest.mark.services
+def test_a_bucket_holds_batches_as_a_folder_does(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket, folder = open_store(f"s3://{s3_server.bucket}/catalogue"), open_store(tmp_path)
+    tables = []
+    for store in (bucket, folder):
+        catalog.write_batch(store, "loss-v1", cohort(["a1", "b2"], 3))
+        catalog.write_batch(store, "loss-v1", cohort(["b2", "c3"], 3))
+        catalog.write(store, cohort(["d4"], 3)["d4"], catalog.key("d4", "loss-v1"))
+        assert catalog.observed(store, ["a1", "d4", "e5"], "loss-v1") == {"a1", "d4"}
+        with catalog.gathered(store, ["a1", "b2", "c3", "d4"], ["loss-v1"], cells=50) as table:
+            assert catalog.write_scanned(store, table, "experiment/observations.parquet") == 12
+        with catalog.scanned(store, "experiment/observations.parquet") as table:
+            tables.append(table.collect())
+    assert tables[0].equals(tables[1])
+    assert set(bucket.list("observations/")) == set(folder.list("observations/"))

@@ -178,12 +178,14 @@ def test_what_is_lost_is_written_again_and_nothing_else(alone: LocalStore, store
 
 
 PROGRAM = """
+import signal
 import sys
 from physlm import datasets, experiment
 from physlm.store import open_store
 from physlm.tasks import Stream
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background jobs ignore it
     config = experiment.task_config({"type": "cfg", "sizes": [1, 3, 3, 3]})
     store, workers = open_store(sys.argv[1]), int(sys.argv[2])
     datasets.write_dataset(store, config, Stream("train", 3), tokens=1_000_000, workers=workers, shard_tokens=4000)
