@@ -21,7 +21,8 @@ def processes(count: int) -> Iterator[ProcessPoolExecutor | None]:
     # Spawned, since a fork copies locks that threads of this process may hold.
     pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (os.getpid(),))
     with _deaf():
-        pool.submit(int)  # the first work starts all processes, which inherit what is ignored
+        for _ in range(count):  # each starts a process, as long as none is idle; they inherit what is ignored
+            pool.submit(int)
     try:
         yield pool
     finally:
