@@ -63,6 +63,19 @@ def saturation(exposures: Array, half: Array, steepness: Array) -> Array:
     return share
 
 
+def capacities(exposures: Array) -> Sequence[Quantity]:
+    """c(E) at each number of exposures that occurs, with what is published of it."""
+    return [
+        Quantity(
+            f"c({e:.0f})",
+            f"capacity after {e:,.0f} exposures",
+            "bits per parameter",
+            tuple(anchor for at, anchor in PUBLISHED if at == e),
+        )
+        for e in np.unique(exposures)
+    ]
+
+
 class _Capacity(Law):
     """What the law and its rivals share: the data, and that knowledge can't exceed the world."""
 
@@ -166,15 +179,7 @@ class Capacity(_Capacity):
         return {f"c({e:.0f})": values[..., i] for i, e in enumerate(exposures)}
 
     def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
-        return [
-            Quantity(
-                f"c({e:.0f})",
-                f"capacity after {e:,.0f} exposures",
-                "bits per parameter",
-                tuple(anchor for at, anchor in PUBLISHED if at == e),
-            )
-            for e in np.unique(data["E"])
-        ]
+        return capacities(data["E"])
 
     @classmethod
     def example(cls) -> Example:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.capacity import CAPACITY, PUBLISHED, saturation
+from physlm.laws.capacity import CAPACITY, capacities, saturation
 from physlm.laws.contract import Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
@@ -87,15 +87,7 @@ class Exposures(_Exposures):
         return {f"c({e:.0f})": values[..., i] for i, e in enumerate(exposures)}
 
     def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
-        return [
-            Quantity(
-                f"c({e:.0f})",
-                f"capacity after {e:,.0f} exposures",
-                "bits per parameter",
-                tuple(anchor for at, anchor in PUBLISHED if at == e),
-            )
-            for e in np.unique(data["E"])
-        ]
+        return capacities(data["E"])
 
     @classmethod
     def example(cls) -> Example:
