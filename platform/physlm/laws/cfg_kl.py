@@ -15,7 +15,19 @@ import numpy as np
 import polars as pl
 
 from physlm.errors import LawDataError
-from physlm.laws.chinchilla import ALPHA, BETA, DATA_TERM, EXPONENTS, FLOOR, LOSS, SIZE, SIZE_TERM, TOKENS, powers
+from physlm.laws.chinchilla import (
+    ALPHA,
+    BETA,
+    DATA_TERM,
+    EXPONENTS,
+    FLOOR,
+    LOSS,
+    SIZE,
+    SIZE_TERM,
+    TOKENS,
+    AboveFloor,
+    powers,
+)
 from physlm.laws.contract import Example, Law, Parameter, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
@@ -46,26 +58,13 @@ class _Divergence(Law):
     noise: ClassVar[Noise] = Huber()
 
 
-class FreeFloor(_Divergence, SeparableLaw):
+class FreeFloor(_Divergence, AboveFloor):
     """Rival: a floor that is fitted; it should agree with the entropy."""
 
     name = "free floor"
     title = "Loss above a fitted floor"
     latex = r"E + A N^{-\alpha} + B D^{-\beta}"
     parameters = (_bare(FLOOR), *map(_bare, (SIZE_TERM, DATA_TERM, ALPHA, BETA)))
-    linear = 3
-    grids = EXPONENTS
-
-    def basis(self, shape: Array, data: Mapping[str, Array]) -> Array:
-        terms = np.ones((*shape.shape[:-1], 3, len(data["N"])))
-        terms[..., 1:, :] = powers(shape, data["N"], data["D"])
-        return terms
-
-    def basis_slope(self, shape: Array, basis: Array, data: Mapping[str, Array]) -> Array:
-        found = np.zeros((*shape.shape, *basis.shape[-2:]))
-        found[..., 0, 1, :] = -np.log(data["N"]) * basis[..., 1, :]
-        found[..., 1, 2, :] = -np.log(data["D"]) * basis[..., 2, :]
-        return found
 
 
 @register

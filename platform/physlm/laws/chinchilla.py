@@ -126,16 +126,9 @@ class IsoFlop(_Losses):
         return np.asarray(floor + k * np.exp(-gamma * compute) + curvature * away**2)
 
 
-@register
-class Chinchilla(_Losses, SeparableLaw):
-    """The law: what size and data lack adds up, above a floor."""
+class AboveFloor(SeparableLaw):
+    """E + A·N^-α + B·D^-β: linear in its floor and its two coefficients."""
 
-    name = "chinchilla"
-    title = "Loss, parameters and tokens"
-    latex = r"L(N, D) = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}"
-    source = f"{HOFFMANN}; {REFIT}"
-    parameters = (FLOOR, SIZE_TERM, DATA_TERM, ALPHA, BETA)
-    rivals: ClassVar[Sequence[type[Law]]] = (Kaplan, IsoFlop)
     linear = 3
     grids = EXPONENTS
 
@@ -149,6 +142,18 @@ class Chinchilla(_Losses, SeparableLaw):
         found[..., 0, 1, :] = -np.log(data["N"]) * basis[..., 1, :]
         found[..., 1, 2, :] = -np.log(data["D"]) * basis[..., 2, :]
         return found
+
+
+@register
+class Chinchilla(_Losses, AboveFloor):
+    """The law: what size and data lack adds up, above a floor."""
+
+    name = "chinchilla"
+    title = "Loss, parameters and tokens"
+    latex = r"L(N, D) = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}"
+    source = f"{HOFFMANN}; {REFIT}"
+    parameters = (FLOOR, SIZE_TERM, DATA_TERM, ALPHA, BETA)
+    rivals: ClassVar[Sequence[type[Law]]] = (Kaplan, IsoFlop)
 
     def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
         terms = powers(parameters[..., 3:], data["N"], data["D"])
