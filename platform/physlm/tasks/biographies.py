@@ -2,8 +2,8 @@
 
 One exposure is a shuffle of: a biography of each person worth knowing, the junk that goes with them, and the questions
 that go with all of these. So exposures are counted right whatever is mixed in, and different texts about one person
-stand an exposure apart: packed side by side they would be copied, not learnt. Questions and junk go on from exposure to
-exposure through shuffles of their own.
+stand an exposure apart: packed side by side they are copied, not learnt, as `texts_together` shows. Questions and junk
+go on from exposure to exposure through shuffles of their own.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class BiographiesConfig(TaskConfig):
     permute: bool = Field(True, description="a person's sentences in orders of its own; else in the same for everyone")
     orders: int | None = Field(
         None, ge=1, le=1000, description="fixed orders of a person's sentences; if not given, anew at every exposure"
+    )
+    texts_together: int = Field(
+        1, ge=1, le=1000, description="texts of a person that come one after the other; at 1 they are exposures apart"
     )
     couple: bool = Field(False, description="only pairs of sentences change places: 3! orders")
     fullname: bool = Field(False, description="every sentence names the person; else only the first, then a pronoun")
@@ -360,7 +363,7 @@ class Biographies(Task[ConfigT]):
     @property
     def useful(self) -> Task[ConfigT]:
         """The same language with nothing but the people's biographies: an instance for each fact to know."""
-        update = {"qa_fraction": 0.0, "junk_fraction": 0.0, "celebrities": 0, "junk_people": 0}
+        update = {"qa_fraction": 0.0, "junk_fraction": 0.0, "celebrities": 0, "junk_people": 0, "texts_together": 1}
         config = self.config.model_copy(update=update)
         return self if config == self.config else type(self)(config)
 
@@ -451,7 +454,7 @@ class Biographies(Task[ConfigT]):
         drawn.sequence[:, 0] = self._separator_form
         if c.tag:
             drawn.sequence[drawn.kind <= CELEBRITY, 1] = self._tag_form
-        exposure = indices // self.population
+        exposure, _ = self._shuffled(stream, indices)
         for kind in (BIOGRAPHY, CELEBRITY, JUNK):
             rows = np.flatnonzero(drawn.kind == kind)
             if len(rows):
@@ -475,11 +478,18 @@ class Biographies(Task[ConfigT]):
             truth=Truths(written.tokens, written.offsets, written.answers, drawn),
         )
 
+    def _shuffled(self, stream: Stream, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Exposure and place in it of instances: one shuffle serves so many exposures as texts come together."""
+        together = self.config.texts_together
+        turn, slot = np.divmod(indices, self.population * together)
+        group, text = np.divmod(slot, together)
+        at = randomness.places(stream.key("bios", "shuffle", self.config.seed), turn, self.population, group)
+        return turn * together + text, at
+
     def _draw(self, stream: Stream, indices: NDArray[np.int64]) -> Drawn:
         c = self.config
         n = len(indices)
-        exposure, slot = np.divmod(indices, self.population)
-        at = randomness.places(stream.key("bios", "shuffle", c.seed), exposure, self.population, slot)
+        exposure, at = self._shuffled(stream, indices)
         edges = np.cumsum(self._shares)
         kind = np.searchsorted(edges[:-1], at, side="right").astype(np.int8)
         persons = np.full((n, 2), -1, np.int64)
@@ -758,8 +768,13 @@ class Biographies(Task[ConfigT]):
         """Whether the completion is the value asked for."""
         return compare(truth.answer, completion, 1, self.vocabulary)
 
-    def floor(self) -> float:
-        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact."""
+    def floor(self) -> float | None:
+        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact.
+
+        None where texts come together: whom the next one is about is told by the last.
+        """
+        if self.config.texts_together > 1:
+            return None
         return sum(
             share / self.population * (self._which(kind, self.kinds * self.config.split_size("test")) + inner)
             for kind, (share, inner) in enumerate(zip(self._shares, self._inner_entropies, strict=True))
@@ -792,8 +807,8 @@ class Biographies(Task[ConfigT]):
         return log(self.population / share) + log(things)
 
     def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
-        if not isinstance(instances.truth, Truths):
-            return None  # made by another task: what they were drawn from isn't known
+        if not isinstance(instances.truth, Truths) or self.config.texts_together > 1:
+            return None  # made by another task: what they were drawn from isn't known; or as for the floor
         drawn = instances.truth.drawn
         surprisal = np.zeros(len(instances))
         for kind in np.unique(drawn.kind).tolist():
