@@ -120,6 +120,11 @@ def places(key64: int, epochs: NDArray[np.int64], n: int, indices: NDArray[np.in
     return out
 
 
+def scaled(words: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
+    """Numbers below n from random words of the same shape; bias below n/2³²."""
+    return (words.astype(np.uint64) * np.uint64(n) >> _SHIFT).astype(np.int64)
+
+
 @njit(cache=True)
 def start(key64, index):  # type: ignore[no-untyped-def]
     """State of one instance's sequence of draws: uint64 [9] = key, index, next block, words left, buffer."""

@@ -271,6 +271,22 @@ def test_paraphrases_of_one_person_are_not_packed_into_one_window() -> None:
         assert all((a != b).mean() > 0.9 for a, b in pairwise(first))
 
 
+def test_texts_come_together_on_demand_and_every_one_comes() -> None:
+    fixed = {"people": 40, "wordings": 5, "permute": False}
+    apart, together = bios(**fixed), bios(**fixed, texts_together=5)
+    told = []
+    for task in (apart, together):
+        instances = task.sample(TRAIN, np.arange(10 * task.population))
+        told.append(Counter(task.text(instances[i]) for i in range(len(instances))))
+    assert told[0] == told[1]
+    person = each(instances, "person").reshape(2, 40, 5)
+    assert (person == person[..., :1]).all()
+    assert all(len(np.unique(turn[:, 0])) == 40 for turn in person)
+    assert together.floor() is None
+    assert together.surprisal(instances) is None
+    assert together.useful.config.texts_together == 1
+
+
 # -- labels ------------------------------------------------------------------------------------------------------------
 
 

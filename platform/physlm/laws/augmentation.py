@@ -28,8 +28,8 @@ TEXTS = Variable("M", "texts about each person", "texts", column="task.wordings"
 PERMUTED = Variable(
     "permuted", "whether sentences are permuted (0 or 1)", "1", column="task.permute", levels=2, low=0.0, high=1.0
 )
-FULL_NAME = Variable(
-    "fullname", "whether names are repeated (0 or 1)", "1", column="task.fullname", levels=2, low=0.0, high=1.0
+FULL_NAME = Variable(  # a study that leaves it alone knows the other effects
+    "fullname", "whether names are repeated (0 or 1)", "1", column="task.fullname", low=0.0, high=1.0
 )
 
 

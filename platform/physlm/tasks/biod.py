@@ -100,8 +100,7 @@ def _distinct_strings(key: int, count: int, length: int, symbols: int) -> NDArra
     while len(strings) < count:  # reject repetitions, keeping the first of each in order of drawing
         indices = np.arange(drawn, drawn + max(1024, 2 * (count - len(strings))), dtype=np.int64)
         drawn += len(indices)
-        # 32-bit words times symbols, high half: bias below symbols/2³²
-        draws = randomness.words(key, indices, length).astype(np.uint64) * np.uint64(symbols) >> np.uint64(32)
+        draws = randomness.scaled(randomness.words(key, indices, length), symbols)
         strings = np.concatenate([strings, draws.astype(np.int32)])
         _, first = np.unique(strings, axis=0, return_index=True)
         strings = strings[np.sort(first)]
@@ -260,8 +259,8 @@ class Biod(Task[BiodConfig]):
         """Values of n persons, int32 [n, K, C·L]."""
         c = self.config
         key = randomness.key("biod", purpose, c.seed)
-        draws = randomness.words(key, people, c.attributes * c.chunks).astype(np.uint64) * np.uint64(c.diversity)
-        choice = (draws >> np.uint64(32)).astype(np.int64).reshape(len(people), c.attributes, c.chunks)
+        draws = randomness.scaled(randomness.words(key, people, c.attributes * c.chunks), c.diversity)
+        choice = draws.reshape(len(people), c.attributes, c.chunks)
         chunks = self._sets[np.arange(c.attributes)[None, :, None], choice]  # [n, K, C, L]
         return chunks.reshape(len(people), c.attributes, c.value_length)
 

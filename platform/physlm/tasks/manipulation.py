@@ -39,22 +39,18 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from physlm import randomness
-from physlm.people import ATTRIBUTES, FACTS, Attribute
+from physlm.people import ATTRIBUTES, FACTS, FULL_NAME, NAME_FACTS, VALUES, Attribute
 from physlm.tasks.answers import compare, readable
 from physlm.tasks.biographies import (
     ANSWER_FORM,
-    FULL_NAME,
     NAME,
-    NAME_FACTS,
     QUESTION,
     QUESTION_FORM,
     VALUE,
-    VALUES,
     Asked,
     Biographies,
     BiographiesConfig,
     Drawn,
-    below,
 )
 from physlm.tasks.bios import Bios
 from physlm.tasks.contract import Axis, Split, Verdict, register
@@ -284,7 +280,9 @@ class Manipulation(Biographies[ManipulationConfig]):
         drawn.sequence[rows, ANSWER_FORM + 1] = np.where(hinted, self._answer_forms[kind], -1)
 
         count = self.config.split_size(drawn.split)
-        other = self.asked_about(drawn.split, (drawn.rank[rows] + 1 + below(words[:, 0], count - 1)) % count)
+        other = self.asked_about(
+            drawn.split, (drawn.rank[rows] + 1 + randomness.scaled(words[:, 0], count - 1)) % count
+        )
         others = self.world.persons(other)
         for slot, name in enumerate(self.extra_slots, start=len(FACTS)):
             if name != "answer":
