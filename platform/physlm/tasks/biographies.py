@@ -25,7 +25,7 @@ from physlm import randomness
 from physlm.people import AGAIN, ATTRIBUTES, FACTS, Lexicon, Script, World, pools
 from physlm.people.wordings import QUESTIONS_EACH, SENTENCES
 from physlm.tasks.answers import LazyLabels, compare
-from physlm.tasks.contract import Axis, Instances, Knowledge, Split, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.contract import Axis, Instances, Knowledge, Questions, Split, Stream, Task, TaskConfig, Verdict
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
 OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
@@ -663,6 +663,22 @@ class Biographies(Task[ConfigT]):
     def probe_place(self) -> str:
         """The last token before each attribute is told for the first time."""
         return "before"
+
+    @property
+    def question_targets(self) -> Mapping[str, int]:
+        """The same facts: what a name alone makes a model think of (Part 3.1, Q-probing)."""
+        return self.probe_targets
+
+    def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
+        """The full name of whom each instance is about, junk aside, put behind the separator."""
+        drawn = self._draw(stream, indices)
+        instance = np.flatnonzero(drawn.kind != JUNK).astype(np.int64)
+        names = self.named(drawn.persons[instance, 0])
+        inner = np.ones(len(names.tokens), np.bool_)
+        inner[names.offsets[:-1]] = inner[names.offsets[1:] - 1] = False
+        offsets = np.concatenate([[0], np.cumsum(names.lengths - 2)]).astype(np.int64)
+        answer = drawn.facts[instance, FACTS.index(target)].astype(np.int32)
+        return Questions(instance, np.ones(len(instance), np.int64), names.tokens[inner], offsets, answer)
 
     # -- what can be known ---------------------------------------------------------------------------------------------
 
