@@ -277,9 +277,12 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
 
 def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[str] = ()) -> pl.DataFrame:
     """What a law is fitted to: the last observations of its measures, and the columns that it or `beside` names."""
-    columns, measured = laws.needed(laws.registry()[law])
+    needed = laws.needed(laws.registry()[law])
     with catalog.scanned(store, f"{experiment.key}/observations.parquet") as observed:
-        return final(observed.filter("chosen"), [*columns, *_ALWAYS, *beside], measured)
+        chosen = observed.filter("chosen")
+        names = chosen.select(pl.col("measure").unique()).collect(engine="streaming")["measure"].drop_nulls()
+        columns = [*needed.columns, *_ALWAYS, *beside]
+        return final(chosen, columns, needed.measures(names), places=needed.places, curve=needed.curve)
 
 
 def _scored(store: Store, experiment: Experiment, fit: laws.Fit) -> str | None:
@@ -327,17 +330,29 @@ def conventions_key(experiment: Experiment, law: str) -> str:
     return f"{experiment.key}/laws/{law}-conventions.json"
 
 
-def final(table: pl.LazyFrame, columns: Sequence[str] = (), measures: Sequence[str] = ()) -> pl.DataFrame:
+def final(
+    table: pl.LazyFrame,
+    columns: Sequence[str] = (),
+    measures: Sequence[str] | None = None,
+    *,
+    places: bool = False,
+    curve: bool = False,
+) -> pl.DataFrame:
     """The last observation of each run and measure, of models as wholes.
 
-    columns: what is read beside run, measure, value and tokens, where the table has it. measures: all, or these alone.
+    columns   what is read beside run, measure, value and tokens, where the table has it
+    measures  these alone; all if not given
+    places    of each layer and position too
+    curve     all observations over training, not the last alone
     """
-    one = ["run_id", "measure"]
+    one = ["run_id", "measure", *(["target", "layer", "position"] if places else [])]
     known = table.collect_schema().names()
     asked = [name for name in dict.fromkeys([*one, "value", "tokens", *columns]) if name in known]
-    rows = catalog.overall(table)
-    if measures:
+    rows = table if places else catalog.overall(table)
+    if measures is not None:
         rows = rows.filter(pl.col("measure").is_in(list(measures)))
+    if curve:
+        return rows.select(asked).collect(engine="streaming").sort(*one, "tokens")
     last = rows.group_by(one).agg(pl.col("tokens").max())
     found = rows.select(asked).join(last, on=[*one, "tokens"], how="semi", nulls_equal=True)
     return found.collect(engine="streaming").unique(one, keep="last").sort(one)

@@ -88,25 +88,6 @@ class BiodConfig(TaskConfig):
         return self.chunks * self.chunk_length
 
 
-def _distinct_strings(key: int, count: int, length: int, symbols: int) -> NDArray[np.int32]:
-    """`count` distinct strings, uniform without replacement. Returns int32 [count, length], symbols from 0."""
-    total = symbols**length
-    if 2 * count > total:  # so few exist that all can be listed and shuffled
-        codes = randomness.permutation(key, 0, total)[:count]
-        powers = symbols ** np.arange(length - 1, -1, -1)
-        return ((codes[:, None] // powers) % symbols).astype(np.int32)
-    strings = np.empty((0, length), np.int32)
-    drawn = 0
-    while len(strings) < count:  # reject repetitions, keeping the first of each in order of drawing
-        indices = np.arange(drawn, drawn + max(1024, 2 * (count - len(strings))), dtype=np.int64)
-        drawn += len(indices)
-        draws = randomness.scaled(randomness.words(key, indices, length), symbols)
-        strings = np.concatenate([strings, draws.astype(np.int32)])
-        _, first = np.unique(strings, axis=0, return_index=True)
-        strings = strings[np.sort(first)]
-    return strings[:count]
-
-
 @register
 class Biod(Task[BiodConfig]):
     """Synthetic persons of exactly known information content."""
@@ -235,7 +216,9 @@ class Biod(Task[BiodConfig]):
     def _names(self) -> NDArray[np.int32]:
         """int32 [N, name_length], symbols from 0."""
         c = self.config
-        return _distinct_strings(randomness.key("biod", "names", c.seed), c.people, c.name_length, c.vocabulary)
+        return randomness.distinct_strings(
+            randomness.key("biod", "names", c.seed), c.people, c.name_length, c.vocabulary
+        )
 
     @cached_property
     def _values(self) -> NDArray[np.int32]:
@@ -248,7 +231,7 @@ class Biod(Task[BiodConfig]):
         c = self.config
         return np.stack(
             [
-                _distinct_strings(
+                randomness.distinct_strings(
                     randomness.key("biod", "diversity", c.seed, k), c.diversity, c.chunk_length, c.vocabulary
                 )
                 for k in range(c.attributes)

@@ -566,23 +566,19 @@ class Biographies(Task[ConfigT]):
 
     @property
     def question_targets(self) -> Mapping[str, int]:
-        """The facts, by a person's full name alone: what Q-probes ask for (Part 3.1, section 4.3)."""
+        """The same facts: what a name alone makes a model think of (Part 3.1, section 4.3)."""
         return self.probe_targets
 
     def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
-        """The full name of the person whom each instance is about, behind the separator alone."""
-        instances = self.sample(stream, indices)
-        persons = instances.labels["person"][instances.offsets[:-1]].astype(np.int64)
-        named = self.named(persons)
-        inside = np.ones(len(named.tokens), np.bool_)  # all but the separators around a name
-        inside[named.offsets[:-1]] = inside[named.offsets[1:] - 1] = False
-        return Questions(
-            instance=np.arange(len(persons)),
-            shown=np.ones(len(persons), np.int64),
-            asked=named.tokens[inside],
-            offsets=named.offsets - 2 * np.arange(len(named.offsets)),
-            answer=named.labels[target][named.offsets[:-1]],
-        )
+        """The full name of whom each instance is about, junk aside, put behind the separator."""
+        drawn = self._draw(stream, indices)
+        instance = np.flatnonzero(drawn.kind != JUNK).astype(np.int64)
+        names = self.named(drawn.persons[instance, 0])
+        inner = np.ones(len(names.tokens), np.bool_)
+        inner[names.offsets[:-1]] = inner[names.offsets[1:] - 1] = False
+        offsets = np.concatenate([[0], np.cumsum(names.lengths - 2)]).astype(np.int64)
+        answer = drawn.facts[instance, FACTS.index(target)].astype(np.int32)
+        return Questions(instance, np.ones(len(instance), np.int64), names.tokens[inner], offsets, answer)
 
     # -- what can be known ---------------------------------------------------------------------------------------------
 
