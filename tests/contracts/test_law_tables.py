@@ -219,7 +219,7 @@ def test_an_experiment_feeds_the_law(study: Study, tmp_path: Path, monkeypatch: 
         for step in (steps.measure, steps.probe, steps.collect):
             step(store, made)
     truth = simulate(store, made, study)
-    (fit,) = steps.fit(store, made) or pytest.fail(str(steps.refusals(store, made)))
+    (fit,) = steps.fit(store, made) or pytest.fail(str(steps.fitted(store, made)[1]))
     assert fit.converged
     assert set(truth) == {e.name for e in fit.estimates}
     data = {name: np.array(column) for name, column in fit.data.items()}
