@@ -611,10 +611,12 @@ def _check_other(where: str, task: Task[Any], knobs: Mapping[str, Any]) -> Task[
 
 
 def _check_model(model: ModelConfig, training: TrainingConfig) -> None:
-    """The model must be able to learn to predict the next token of the run's windows."""
-    if not model.causal:
+    """The model must be able to learn from the run's windows."""
+    default = TrainingConfig.model_fields["mask_share"].default
+    if model.causal and training.mask_share != default:
         raise ExperimentError(
-            f"model.type: {model.type} sees the tokens that it would be trained to predict; choose a decoder"
+            f"training.mask_share: {training.mask_share:g} means nothing with {model.type}, from which no token is "
+            "hidden; leave it out, or choose model.type bert"
         )
     context, longest = training.context_length, model.longest_context
     if context is not None and longest is not None and context > longest:
