@@ -25,7 +25,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -237,6 +237,24 @@ class Run:
         return float(self.tokens) * self.flops_per_token
 
 
+def trunks(runs: Iterable[Run]) -> list[list[Run]]:
+    """Group runs that train as one for a while."""
+    families: dict[str, list[Run]] = {}
+    for run in runs:
+        families.setdefault(run.trunk_id, []).append(run)
+    return list(families.values())
+
+
+def own_shares(runs: Iterable[Run]) -> Iterator[tuple[Run, float]]:
+    """Each run with the share of its budget that is trained for it: of a trunk all for the run that it serves longest.
+
+    The others only pay for their decay.
+    """
+    for family in trunks(runs):
+        along = max(family, key=lambda run: ((1 - run.training.schedule.decay) * run.tokens, run.tokens, run.run_id))
+        yield from ((run, 1.0 if run is along else run.training.schedule.decay) for run in family)
+
+
 def _mixed(task: TaskConfig, knobs: Mapping[str, Any]) -> TaskConfig:
     """A task that differs from another in these knobs; if its type differs, the knobs are all it has."""
     kind = knobs.get("type", task.type)
@@ -305,6 +323,16 @@ class Experiment:
     def by_id(self) -> dict[str, Run]:
         """The runs by their identity, with those that they go on from."""
         return {run.run_id: run for wave in self.waves for run in wave}
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens of all runs and those that they go on from; what several share is counted once."""
+        return round(sum(share * run.tokens for run, share in own_shares(self.by_id.values())))
+
+    @property
+    def flops(self) -> float:
+        """Training FLOPs, counted in the same way."""
+        return sum(share * run.flops for run, share in own_shares(self.by_id.values()))
 
     @cached_property
     def waves(self) -> list[list[Run]]:
@@ -685,7 +713,7 @@ def _check_hold_out(experiment: Experiment) -> None:
 
 def _check_budget(experiment: Experiment) -> None:
     for name in ("tokens", "flops"):
-        needed = sum(float(getattr(run, name)) for run in experiment.runs)
+        needed = float(getattr(experiment, name))
         limit = getattr(experiment.file.budget, name)
         if needed > limit:
             raise ExperimentError(

@@ -92,7 +92,10 @@ def plan(store: Store, experiment: Experiment, listen: Listener = silent) -> dic
 
 
 def summary(experiment: Experiment) -> dict[str, Any]:
-    """What the experiment would run: counts, parameters, tokens and FLOPs."""
+    """What the experiment would run: counts, parameters, tokens and FLOPs.
+
+    runs_before: that these go on from. Tokens and FLOPs are those of all, and what runs share is counted once.
+    """
     runs = experiment.runs
     return {
         "experiment": experiment.name,
@@ -100,12 +103,13 @@ def summary(experiment: Experiment) -> dict[str, Any]:
         "question": experiment.file.question,
         "runs": len(runs),
         "conditions": len({run.condition_id for run in runs}),
-        "cohorts": len(planning.cohorts(runs)),
-        "worlds": len({run.world_id for run in runs}),
+        "runs_before": len(experiment.by_id) - len({run.run_id for run in runs}),
+        "cohorts": sum(len(planning.cohorts(wave)) for wave in experiment.waves),
+        "worlds": len({run.world_id for run in experiment.by_id.values()}),
         "held_out_runs": sum(map(experiment.held_out, runs)),
         "parameters": sorted({run.parameters_counted for run in runs}),
-        "tokens": sum(run.tokens for run in runs),
-        "flops": sum(run.flops for run in runs),
+        "tokens": experiment.tokens,
+        "flops": experiment.flops,
     }
 
 

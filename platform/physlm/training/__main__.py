@@ -110,7 +110,7 @@ def _jobs(
 
     def alone(cohort: Sequence[Run], store: Store) -> None:
         # Runs that share a trunk stay together.
-        whole = len(sharing.trunks(cohort)) < len(cohort)
+        whole = len(experiment.trunks(cohort)) < len(cohort)
         for group in [cohort] if whole else grouping.split(cohort, options.device):
             job(group)(store)
 
