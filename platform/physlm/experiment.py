@@ -36,7 +36,7 @@ from physlm.errors import ExperimentError
 from physlm.knobs import Section, T, kind_of, nearest, paths_of, validate
 from physlm.models.contract import ModelConfig
 from physlm.reading import read_yaml
-from physlm.runs import START, Run, digest, language, other_task, resolved_training
+from physlm.runs import START, Run, digest, language, other_task, own_shares, resolved_training
 from physlm.tasks.contract import Task, TaskConfig
 from physlm.training.config import TrainingConfig
 
@@ -119,6 +119,16 @@ class Experiment:
     def by_id(self) -> dict[str, Run]:
         """The runs by their identity, with those that they go on from."""
         return {run.run_id: run for wave in self.waves for run in wave}
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens of all runs and those that they go on from; what several share is counted once."""
+        return round(sum(share * run.tokens for run, share in own_shares(self.by_id.values())))
+
+    @property
+    def flops(self) -> float:
+        """Training FLOPs, counted in the same way."""
+        return sum(share * run.flops for run, share in own_shares(self.by_id.values()))
 
     @cached_property
     def waves(self) -> list[list[Run]]:
@@ -328,10 +338,12 @@ def _training(file: _File, changes: Mapping[str, Value], task: Task[Any]) -> Tra
 
 
 def _check_model(model: ModelConfig, training: TrainingConfig) -> None:
-    """The model must be able to learn to predict the next token of the run's windows."""
-    if not model.causal:
+    """The model must be able to learn from the run's windows."""
+    default = TrainingConfig.model_fields["mask_share"].default
+    if model.causal and training.mask_share != default:
         raise ExperimentError(
-            f"model.type: {model.type} sees the tokens that it would be trained to predict; choose a decoder"
+            f"training.mask_share: {training.mask_share:g} means nothing with {model.type}, from which no token is "
+            "hidden; leave it out, or choose model.type bert"
         )
     context, longest = training.context_length, model.longest_context
     if context is not None and longest is not None and context > longest:
@@ -362,7 +374,7 @@ def _check_hold_out(experiment: Experiment) -> None:
 
 def _check_budget(experiment: Experiment) -> None:
     for name in ("tokens", "flops"):
-        needed = sum(float(getattr(run, name)) for run in experiment.runs)
+        needed = float(getattr(experiment, name))
         limit = getattr(experiment.file.budget, name)
         if needed > limit:
             raise ExperimentError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -171,6 +171,24 @@ class Run:
     def flops(self) -> float:
         """Training FLOPs of the budget."""
         return float(self.tokens) * self.flops_per_token
+
+
+def trunks(runs: Iterable[Run]) -> list[list[Run]]:
+    """Group runs that train as one for a while."""
+    families: dict[str, list[Run]] = {}
+    for run in runs:
+        families.setdefault(run.trunk_id, []).append(run)
+    return list(families.values())
+
+
+def own_shares(runs: Iterable[Run]) -> Iterator[tuple[Run, float]]:
+    """Each run with the share of its budget that is trained for it: of a trunk all for the run that it serves longest.
+
+    The others only pay for their decay.
+    """
+    for family in trunks(runs):
+        along = max(family, key=lambda run: ((1 - run.training.schedule.decay) * run.tokens, run.tokens, run.run_id))
+        yield from ((run, 1.0 if run is along else run.training.schedule.decay) for run in family)
 
 
 def task_config(knobs: Mapping[str, Any]) -> TaskConfig:

@@ -59,12 +59,19 @@ def known_names() -> dict[str, list[str]]:
 
 
 def check(experiment: Experiment) -> None:
-    """Raise ExperimentError if a measure or a probe doesn't suit a task."""
+    """Raise ExperimentError if a measure or a probe doesn't suit a task or a model."""
     languages = list({run.task: run.language for run in experiment.runs}.values())
     for name in experiment.measures:
         for task in languages:
             if reason := measures.find(name).suits(task):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
+        encoder = next((run.model.type for run in experiment.runs if not run.model.causal), None)
+        if encoder and not measures.find(name).of_encoders:
+            right = ", ".join(known for known, measure in measures.registry().items() if measure.of_encoders)
+            raise ExperimentError(
+                f"measure: {name} can't be taken: {encoder} sees later tokens, so it can't predict or write one after "
+                f"the other; leave it out, or measure {right}"
+            )
     for name, knobs in experiment.probes.items():
         probe = probes.make(name, knobs)
         for task in languages:
@@ -87,7 +94,10 @@ def plan(store: Store, experiment: Experiment, listen: Listener = silent) -> dic
 
 
 def summary(experiment: Experiment) -> dict[str, Any]:
-    """What the experiment would run: counts, parameters, tokens and FLOPs."""
+    """What the experiment would run: counts, parameters, tokens and FLOPs.
+
+    runs_before: that these go on from. Tokens and FLOPs are those of all, and what runs share is counted once.
+    """
     runs = experiment.runs
     return {
         "experiment": experiment.name,
@@ -95,12 +105,13 @@ def summary(experiment: Experiment) -> dict[str, Any]:
         "question": experiment.file.question,
         "runs": len(runs),
         "conditions": len({run.condition_id for run in runs}),
-        "cohorts": len(planning.cohorts(runs)),
-        "worlds": len({run.world_id for run in runs}),
+        "runs_before": len(experiment.by_id) - len({run.run_id for run in runs}),
+        "cohorts": sum(len(planning.cohorts(wave)) for wave in experiment.waves),
+        "worlds": len({run.world_id for run in experiment.by_id.values()}),
         "held_out_runs": sum(map(experiment.held_out, runs)),
         "parameters": sorted({run.parameters_counted for run in runs}),
-        "tokens": sum(run.tokens for run in runs),
-        "flops": sum(run.flops for run in runs),
+        "tokens": experiment.tokens,
+        "flops": experiment.flops,
     }
 
 

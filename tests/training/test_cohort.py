@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from physlm.models.decoder import Decoder, initialise
-from physlm.models.gpt2 import Gpt2Config
-from physlm.training.cohort import Cohort
+from physlm.models.gpt2 import Gpt2Config, Gpt2ExpertsConfig
+from physlm.training.cohort import Cohort, parts
 from physlm.training.config import OptimizerConfig
 from physlm.training.loss import token_losses, weighted_loss
+from physlm.training.ranks import Ranks
 
 MODEL = Gpt2Config(layers=2, heads=2, width=16)
 VOCABULARY = 11
@@ -69,6 +70,35 @@ def test_a_diverged_member_harms_no_other() -> None:
         sound.step(tokens, loss, [1.0] * 3)
     assert losses.isnan().tolist() == [False, True, False]
     assert torch.equal(cohort.values[[0, 2]], sound.values[[0, 2]])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4, None])
+def test_the_balance_loss_of_experts_counts_once_however_many_passes_a_step_takes(at_once: int | None) -> None:
+    """All windows are alike, so that the experts' load is the same in each part of the batch."""
+    model = Gpt2ExpertsConfig(layers=2, heads=1, width=8, experts=4, capacity=4, balance=2.0)
+    tokens = torch.arange(9).remainder(VOCABULARY).expand(1, 6, 9)
+    wanted = torch.ones(1, 6, 9, dtype=torch.bool)
+
+    def after_a_step(at_once: int | None, **knobs: float) -> tuple[Tensor, Tensor, Tensor]:
+        config = model.model_copy(update=knobs)
+        cohort = Cohort(config, VOCABULARY, [OPTIMIZERS[0]], [0], CPU, windows_at_once=at_once)
+        return *cohort.step(tokens, wanted, [1.0]), cohort.first
+
+    whole, parts = after_a_step(None), after_a_step(at_once)
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+    without = after_a_step(at_once, balance=0.0)
+    assert (without[2] - parts[2]).abs().max() > 0.1 * parts[2].abs().max()  # it matters here
+
+
+def test_parts_of_a_batch_are_all_of_it() -> None:
+    tokens = torch.randint(0, VOCABULARY, (2, 7, 9))
+    wanted = torch.rand(2, 7, 9) < 0.7
+    for ranks in (1, 2, 3):
+        found = [part for rank in range(ranks) for part in parts(tokens, wanted, Ranks(rank, ranks), 2)]
+        assert sum(part.share for part in found) == pytest.approx(1)
+        torch.testing.assert_close(sum(part.weights.sum(1) for part in found), torch.ones(2))
+        assert sum(part.inputs.shape[1] for part in found) == 7
 
 
 def test_it_is_torchs_adamw() -> None:

@@ -40,6 +40,17 @@ STUDIES = {
 }
 
 
+def test_a_plan_counts_the_runs_that_others_go_on_from_once() -> None:
+    study = STUDIES["full"]
+    plan = steps.summary(study)
+    assert (plan["runs"], plan["runs_before"], plan["cohorts"]) == (2, 2, 2)
+    parents = [run.parent for run in study.runs if run.parent is not None]
+    assert plan["tokens"] == sum(run.tokens for run in (*study.runs, *parents)) > sum(run.tokens for run in study.runs)
+    assert plan["flops"] == pytest.approx(sum(run.flops for run in (*study.runs, *parents)))
+    two = experiment.parse(TEXT + "vary: {training.optimizer.lr: [1e-3, 3e-3]}\n")
+    assert steps.summary(two)["runs_before"] == 2  # one for each seed, whatever comes after it
+
+
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = open_store(tmp_path_factory.mktemp("tuned"))

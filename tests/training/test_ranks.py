@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ seeds: [0]
 measure: [loss]
 """
 CPU = torch.device("cpu")
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 # Parts of a batch are added up in another order. Rounding grows over 80 to 100 steps of a model at its highest useful
 # learning rate to this relative difference of losses.
 TOLERANCE = 5e-4
@@ -61,9 +63,7 @@ def torchrun(root: Path, study: Experiment, *arguments: str, ranks: int = 2, res
 
 def run(command: Sequence[str]) -> list[dict[str, float]]:
     """Run to the end; returns what the first rank has reported."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=ONE_THREAD)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -135,6 +135,70 @@ def test_a_killed_rank_is_replaced_and_all_go_on(study: Experiment, alone: Store
     assert process.returncode == 0, errors
     assert output.count('"checkpoints"') > 0
     assert_same(open_store(tmp_path), alone, study.runs)
+
+
+STARTER = """
+import sys
+from physlm.launch import local
+local.run_shards("physlm.training", sys.argv[1:], 1, lambda shard, event: None, nproc=2)
+"""
+
+
+@pytest.mark.parametrize("killed", ["starter", "torchrun"])
+def test_no_rank_outlives_whoever_started_it(killed: str, tmp_path: Path) -> None:
+    study = experiment.parse(TEXT.replace("exposures: 6", "exposures: 100000"))
+    torchrun(tmp_path, study)  # writes the manifest
+    shard = ["--store", str(tmp_path), "--runs", "manifest.json", "--checkpoint-seconds", "0.1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER, *shard], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as starter:
+        launcher = ranks = None
+        try:
+            wait_for_checkpoint(tmp_path)
+            (launcher,) = children(starter.pid)
+            ranks = [pid for pid in children(launcher) if b"--runs" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            assert len(ranks) == 2
+            os.kill(starter.pid if killed == "starter" else launcher, signal.SIGKILL)
+            deadline = time.monotonic() + 100
+            while any(is_running(pid) for pid in (launcher, *ranks)):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        finally:
+            for pid in (starter.pid, launcher, *(ranks or [])):
+                if pid is not None and is_running(pid):
+                    os.kill(pid, signal.SIGKILL)
+            starter.communicate()
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_two_nodes_get_what_one_gets(study: Experiment, alone: Store, tmp_path: Path) -> None:
+    """Two torchruns, as on two machines, that find each other by rendezvous."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = torchrun(tmp_path, study, "--memory", str(MEMORY), ranks=1)
+    how = ["--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint={address}", "--rdzv-id=7", "--local-addr=127.0.0.1"]
+    at = command.index("--standalone")
+    command[at : at + 1] = how
+    nodes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+        for _ in range(2)
+    ]
+    try:
+        outputs = [node.communicate(timeout=200) for node in nodes]
+    finally:
+        for node in nodes:
+            node.kill()
+    assert [node.returncode for node in nodes] == [0, 0], outputs
+    assert_same(open_store(tmp_path), alone, study.runs)
+    assert sorted(bool(output) for output, _ in outputs) == [False, True]  # the first rank of all reports for all
 
 
 def wait_for_checkpoint(root: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from physlm import catalog, experiment, runs
-from physlm.errors import Interrupted
+from physlm import catalog, experiment, runs, steps
+from physlm.errors import ExperimentError, Interrupted
 from physlm.launch import planning
 from physlm.store import Store, open_store
 from physlm.training import layout
@@ -136,6 +136,26 @@ def test_budgets_share_a_trunk_only_where_it_is_the_same() -> None:
         == 2
     )
     assert trunks(("training.exposures: [4, 9, 20]", "training.batch_size: [4, 8]\n  training.exposures: [4]")) == 4
+
+
+def test_a_plan_counts_what_runs_share_once() -> None:
+    study = experiment.parse(TEXT)
+    longest = max(run.tokens for run in study.runs)
+    each = sum(run.tokens for run in study.runs if run.seed == 0)
+    expected = 0.75 * longest + 0.25 * each
+    assert study.tokens == round(2 * expected) < sum(run.tokens for run in study.runs)
+    assert study.flops == pytest.approx(study.tokens * study.runs[0].flops_per_token)
+    assert steps.summary(study)["tokens"] == study.tokens
+    # The trunk goes as far as the longest that any of them needs.
+    many = experiment.parse(
+        TEXT.replace(
+            "training.exposures: [4, 9, 20]", "training.schedule.decay: [0.1, 0.9]\n  training.exposures: [20]"
+        )
+    )
+    assert many.tokens == round(2 * longest * (0.9 + 0.1 + 0.9))
+    with pytest.raises(ExperimentError, match=r"budget.tokens: the runs need"):
+        experiment.parse(TEXT + f"budget: {{tokens: {study.tokens - 1}}}\n")
+    experiment.parse(TEXT + f"budget: {{tokens: {study.tokens}}}\n")
 
 
 def test_a_trunk_stays_in_one_cohort_and_is_counted_once() -> None:

@@ -67,7 +67,7 @@ def plan(file: File, as_json: Json = False) -> None:
     experiment = load(file)
     steps.check(experiment)
     document = steps.summary(experiment)
-    times = estimate.seconds(experiment.runs)
+    times = estimate.seconds(experiment)
     if as_json:
         console.print_json({**document, "seconds": times})
         return
@@ -80,6 +80,7 @@ def plan(file: File, as_json: Json = False) -> None:
         "runs": (
             f"{document['runs']:,} ({document['conditions']:,} conditions, {document['held_out_runs']:,} runs held out)"
         ),
+        **({"runs that these go on from": f"{before:,}"} if (before := document["runs_before"]) else {}),
         "cohorts": f"{document['cohorts']:,}",
         "worlds": f"{document['worlds']:,}",
         "parameters": f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} ({len(sizes)} sizes)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from physlm.experiment import Experiment
 from physlm.launch import local, planning
 from physlm.runs import Run
 
@@ -13,11 +14,11 @@ UTILISATION = 0.3
 _MEASURED_SHAPES = 4
 
 
-def seconds(runs: Sequence[Run]) -> dict[str, float]:
+def seconds(experiment: Experiment) -> dict[str, float]:
     """Estimated wall-clock seconds of training for each place; this machine is left out where torch isn't installed."""
-    flops = sum(run.flops for run in runs)
+    flops = experiment.flops
     times = {}
-    rate = _rate_here(runs)
+    rate = _rate_here(list(experiment.by_id.values()))
     if rate:
         times[f"this machine ({local.cores()} cores)"] = flops / rate
     for name, peak in ACCELERATORS.items():

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from physlm.errors import Interrupted, PhyslmError
+from physlm.training import parent
 
 _RESTARTS = 3  # of all ranks of a shard, after one is lost
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint
@@ -84,13 +85,12 @@ def _start(
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]],
     nproc: int,
 ) -> _Worker:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, cores() // (count * nproc)))}
+    threads = str(max(1, cores() // (count * nproc)))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, parent.VARIABLE: str(os.getpid())}
     torchrun: list[str] = []
-    if nproc > 1:  # ranks notice by their output that nobody listens any more: their parent is torchrun
+    if nproc > 1:
         restarts = f"--max-restarts={_RESTARTS}"
-        torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}", restarts, "-m"]
-    else:
-        environment["PHYSLM_PARENT"] = str(os.getpid())
+        torchrun = ["physlm.training.torchrun", "--standalone", f"--nproc-per-node={nproc}", restarts, "-m"]
     process = subprocess.Popen(
         [sys.executable, "-m", *torchrun, module, *arguments, "--shard", str(shard)],
         stdin=subprocess.DEVNULL,

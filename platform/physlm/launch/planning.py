@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from physlm.models.contract import ModelConfig
-from physlm.runs import Run
-from physlm.training import sharing
+from physlm.runs import Run, own_shares, trunks
 
 MAX_MEMBERS = 64  # more gain nothing on a CPU and little on an accelerator
 STEP_FLOPS = 1e12  # a step of so many occupies the largest accelerator for milliseconds: more members gain nothing
@@ -52,7 +51,7 @@ def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
 
 def deal(group: Sequence[Run], parts: int) -> list[list[Run]]:
     """Deal runs out in turn, so that every part has long and short ones alike; runs of one trunk stay together."""
-    families = sharing.trunks(group)
+    families = trunks(group)
     return [[run for family in families[part::parts] for run in family] for part in range(min(parts, len(families)))]
 
 
@@ -96,13 +95,7 @@ def shards(runs: Sequence[Run], count: int) -> list[Shard]:
 
 
 def _work(group: Sequence[Run]) -> float:
-    """Of each trunk the longest run counts whole, and of the others what they do after they have left it."""
-    total = 0.0
-    for family in sharing.trunks(group):
-        longest = max(family, key=lambda run: run.tokens)
-        total += work(longest.tokens, longest.flops)
-        total += sum(run.training.schedule.decay * work(run.tokens, run.flops) for run in family if run is not longest)
-    return total
+    return sum(share * work(run.tokens, run.flops) for run, share in own_shares(group))
 
 
 def _assign(groups: Sequence[Sequence[Run]], count: int) -> list[tuple[float, list[int]]]:

@@ -25,6 +25,7 @@ class Member:
     seed: int
     context_length: int  # tokens in a training window
     parameters_counted: int  # without embedding rows of tokens that never occur
+    mask_share: float = 0.15  # share of the tokens trained on that are hidden from it, if it is an encoder
 
 
 class Measure(ABC):
@@ -32,6 +33,7 @@ class Measure(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # raise it when the numbers of an unchanged model change
+    of_encoders: ClassVar[bool] = False  # whether it can be taken from a model that sees later tokens
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:

@@ -24,10 +24,11 @@ class Loss(Measure):
 
     Standard error clustered by instance. The floor is the language's entropy of what is predicted, to which the
     separator that ends an instance doesn't belong where the next one begins another window. Chance is a uniform guess
-    among the tokens in use.
+    among the tokens in use. An encoder's is that of hidden tokens, whose floor is not known.
     """
 
     name = "loss"
+    of_encoders = True
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         return [[observation(m, s)] for m, s in zip(members, score(decoder, members, INSTANCES), strict=True)]
@@ -53,5 +54,5 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
         stderr=float(sqrt((residuals**2).sum()) / tokens.sum()),
         n=len(instances),
         chance=log(member.task.used_tokens),
-        floor=None if entropy is None else float((entropy * len(instances) - unseen) / tokens.sum()),
+        floor=None if entropy is None or scored.masked else float((entropy * len(instances) - unseen) / tokens.sum()),
     )

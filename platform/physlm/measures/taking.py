@@ -25,7 +25,7 @@ def take(store: Store, measure: type[Measure], cohort: Sequence[Run]) -> None:
     rows: dict[str, list[tuple[catalog.Moment, catalog.Observation]]] = {run.run_id: [] for run in cohort}
     if sound:
         decoder = load(store, sound, [markers[run.run_id]["tokens"] for run in sound])
-        members = [Member(run.language, run.seed, run.context_length, run.parameters_counted) for run in sound]
+        members = [member(run) for run in sound]
         for run, observations in zip(sound, measure().take(decoder, members), strict=True):
             marker = markers[run.run_id]
             moment = run.moment(marker["tokens"], marker["instances"])
@@ -34,6 +34,12 @@ def take(store: Store, measure: type[Measure], cohort: Sequence[Run]) -> None:
     catalog.write_batch(
         store, source, {run.run_id: catalog.table(run.description(), source, rows[run.run_id]) for run in cohort}
     )
+
+
+def member(run: Run) -> Member:
+    """The run's model as a measure sees it."""
+    share = run.training.mask_share
+    return Member(run.language, run.seed, run.context_length, run.parameters_counted, share)
 
 
 def load(store: Store, runs: Sequence[Run], tokens: Sequence[int]) -> Decoder:

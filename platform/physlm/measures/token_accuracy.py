@@ -27,6 +27,7 @@ class TokenAccuracy(Measure):
 
     name = "token_accuracy"
     version = 2
+    of_encoders = True
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         return [[observation(scored)] for scored in score(decoder, members, INSTANCES)]

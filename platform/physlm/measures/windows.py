@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm.measures.contract import Member
+from physlm.randomness import key
 from physlm.tasks.contract import Instances, Split, Stream
+from physlm.training.masking import mask
 from physlm.training.packing import Windows, pack
 
 if TYPE_CHECKING:
@@ -23,13 +25,16 @@ _TOKENS_AT_ONCE = 1 << 18  # of all members together: bounds the memory of the l
 class Scored:
     """What a model makes of every token of some instances.
 
-    nll    float64 [total]: negative log-likelihood in nats; NaN for a window's first token, which nothing predicts
+    nll    float64 [total]: negative log-likelihood in nats; NaN where it isn't predicted: a window's first token, and
+           what an encoder may see
     right  bool [total]: the token was the most likely one
+    masked whether the model is an encoder, which tells hidden tokens
     """
 
     instances: Instances
     nll: NDArray[np.float64]
     right: NDArray[np.bool_]
+    masked: bool = False
 
 
 def score(decoder: Decoder, members: Sequence[Member], count: int, *, split: Split = "test") -> list[Scored]:
@@ -39,19 +44,34 @@ def score(decoder: Decoder, members: Sequence[Member], count: int, *, split: Spl
     """
     samples = [m.task.sample(Stream(split, m.seed), np.arange(count, dtype=np.int64)) for m in members]
     packed = [pack(sample, m.context_length, m.task.separator)[0] for m, sample in zip(members, samples, strict=True)]
+    if not decoder.config.causal:
+        packed = [
+            mask(windows, m.mask_share, key("mask", split, m.seed), 0, decoder.vocabulary)
+            for m, windows in zip(members, packed, strict=True)
+        ]
     nll = [np.full(len(sample.tokens), np.nan) for sample in samples]
     right = [np.zeros(len(sample.tokens), np.bool_) for sample in samples]
     for start, stop in _row_ranges(packed):
         tokens = np.stack(
             [_rows(w.tokens, start, stop, m.task.separator) for w, m in zip(packed, members, strict=True)]
         )
-        losses, hits = _losses(decoder, tokens)
+        seen = [
+            _rows(w.seen, start, stop, m.task.separator)
+            for w, m in zip(packed, members, strict=True)
+            if w.seen is not None
+        ]
+        losses, hits = _losses(decoder, tokens, np.stack(seen) if seen else None)
         for i, windows in enumerate(packed):
-            source = _rows(windows.source, start, stop, -1)[:, 1:]
+            source = _rows(windows.source, start, stop, -1)
+            if windows.seen is None:
+                source = source[:, 1:]
+            else:
+                source[~_rows(windows.loss, start, stop, 0).astype(np.bool_)] = -1
             real = source >= 0
             nll[i][source[real]] = losses[i][real]
             right[i][source[real]] = hits[i][real]
-    return [Scored(*columns) for columns in zip(samples, nll, right, strict=True)]
+    masked = not decoder.config.causal
+    return [Scored(*columns, masked) for columns in zip(samples, nll, right, strict=True)]
 
 
 def _row_ranges(packed: Sequence[Windows]) -> Iterator[tuple[int, int]]:
@@ -66,17 +86,22 @@ def _rows(array: NDArray[np.generic], start: int, stop: int, filling: int) -> ND
     return np.pad(part, ((0, stop - start - len(part)), (0, 0)), constant_values=filling)
 
 
-def _losses(decoder: Decoder, tokens: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """tokens [M, B, T] -> losses and hits of the predicted tokens, [M, B, T - 1]."""
+def _losses(
+    decoder: Decoder, tokens: NDArray[np.int64], seen: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """tokens [M, B, T] -> losses and hits of the predicted tokens, [M, B, T - 1].
+
+    seen: what an encoder sees in place of the tokens; all are then told, [M, B, T].
+    """
     import torch
 
     from physlm.training.loss import token_losses
 
-    batch = torch.from_numpy(tokens).to(decoder.embedding.device)
-    targets = batch[:, :, 1:].flatten(1)
+    inputs, predicted = (tokens[:, :, :-1], tokens[:, :, 1:]) if seen is None else (seen, tokens)
+    shape = predicted.shape
+    targets = torch.from_numpy(predicted.reshape(len(tokens), -1)).to(decoder.embedding.device)
     with torch.no_grad():
-        logits = decoder.logits(decoder(batch[:, :, :-1])).float()
+        logits = decoder.logits(decoder(torch.from_numpy(inputs).to(targets.device))).float()
         losses = token_losses(logits, targets)
-    shape = (*tokens.shape[:2], tokens.shape[2] - 1)
     hits = logits.argmax(-1) == targets
     return losses.double().cpu().numpy().reshape(shape), hits.cpu().numpy().reshape(shape)

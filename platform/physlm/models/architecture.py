@@ -161,7 +161,8 @@ class DecoderConfig(ModelConfig):
 
     def body_parameters(self) -> int:
         places = self.distances * self.width if self.positions == "absolute" else 0
-        return self.layers * counts.block(self, 1).parameters + counts.norm(self).parameters + places
+        hidden_token = 0 if self.causal else self.width
+        return self.layers * counts.block(self, 1).parameters + counts.norm(self).parameters + places + hidden_token
 
     def parameters(self, rows: int) -> int:
         return self.body_parameters() + rows * self.width * (1 if self.tied else 2)

@@ -1,4 +1,7 @@
-"""BERT-like encoder, for the negative results of Parts 1 and 3.1: every token sees all others."""
+"""BERT-like encoder, for the negative results of Parts 1 and 3.1: every token sees all others.
+
+It is trained to tell hidden tokens (`physlm.training.masking`).
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class ModelConfig(BaseModel):
 
     @property
     def causal(self) -> bool:
-        """Whether no position sees a later one, so that the model can be trained on the next token."""
+        """Whether no position sees a later one: such a model learns the next token, any other one hidden tokens."""
         return True
 
     @property

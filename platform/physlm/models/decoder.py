@@ -17,6 +17,7 @@ from physlm.models.contract import ModelConfig
 from physlm.models.parts.cache import Cache
 from physlm.models.parts.canon import canon_of
 from physlm.models.parts.contract import MIXERS, MLPS, draws_of, initial_std, normal
+from physlm.models.parts.experts import Experts
 from physlm.models.parts.norm import norm_of
 
 assert parts  # importing it registers the parts
@@ -55,6 +56,7 @@ class Decoder(nn.Module):
 
     forward: tokens int64 [M, B, T] -> hidden states [M, B·T, d]; `logits` maps them to [M, n, V].
     step: the same for tokens that follow those in a cache.
+    An encoder knows one token more, numbered V: a hidden one, which it is to tell (BERT's [MASK]).
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int, members: int) -> None:
@@ -62,8 +64,10 @@ class Decoder(nn.Module):
         if not isinstance(config, DecoderConfig):
             raise TypeError(f"no decoder is known for the model {config.type!r}")
         self.config, self.vocabulary = config, vocabulary
-        self.draws = dict.fromkeys(("embedding", "unembedding", "positions"), normal(initial_std(config.width)))
+        drawn = ("embedding", "mask_embedding", "unembedding", "positions")
+        self.draws = dict.fromkeys(drawn, normal(initial_std(config.width)))
         self.embedding = nn.Parameter(torch.empty(members, vocabulary, config.width))
+        self.mask_embedding = None if config.causal else nn.Parameter(torch.empty(members, config.width))
         self.unembedding = None if config.tied else nn.Parameter(torch.empty(members, vocabulary, config.width))
         self.positions = None
         if config.positions == "absolute":
@@ -79,6 +83,13 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         return self._run(tokens, None)
 
+    def weigh(self, share: float) -> None:
+        """Say what share of a step's batch the next pass is: losses of a part's own must not count more than once."""
+        if self.config.mlp == "experts":
+            for part in self.modules():
+                if isinstance(part, Experts):
+                    part.share = share
+
     @torch.no_grad()
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Hidden states [M, B·t, d] of the tokens [M, B, t] that follow those in the cache, which then holds them too.
@@ -93,8 +104,11 @@ class Decoder(nn.Module):
 
     def _run(self, tokens: Tensor, cache: Cache | None) -> Tensor:
         members, batch, context = tokens.shape
-        first_row = torch.arange(members, device=tokens.device).view(-1, 1, 1) * self.vocabulary
-        x = embedding(tokens + first_row, self.embedding.flatten(0, 1))
+        table: Tensor = self.embedding
+        if self.mask_embedding is not None:
+            table = torch.cat([table, self.mask_embedding.unsqueeze(1)], 1)
+        first_row = torch.arange(members, device=tokens.device).view(-1, 1, 1) * table.shape[1]
+        x = embedding(tokens + first_row, table.flatten(0, 1))
         if self.positions is not None:
             x = x + self._places(cache.length if cache else 0, context)
         x = x.view(members, batch * context, -1)

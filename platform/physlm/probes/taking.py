@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from physlm import catalog
-from physlm.measures.contract import Member
-from physlm.measures.taking import load
+from physlm.measures.taking import load, member
 from physlm.models.decoder import Decoder, initialise
 from physlm.probes.contract import Probe
 from physlm.probes.samples import INSTANCES
@@ -32,7 +31,7 @@ def take(store: Store, probe: Probe, cohort: Sequence[Run]) -> None:
             _write(store, probe, run, [])
     for part in _parts(probe, sound):
         decoder = _with_twins(load(store, part, [markers[run.run_id]["tokens"] for run in part]), part)
-        members = [Member(run.language, run.seed, run.context_length, run.parameters_counted) for run in part]
+        members = [member(run) for run in part]
         for run, observations in zip(part, probe.read(decoder, members), strict=True):
             marker = markers[run.run_id]
             moment = run.moment(marker["tokens"], marker["instances"])

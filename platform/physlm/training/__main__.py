@@ -28,10 +28,10 @@ import torch
 
 from physlm import experiment
 from physlm.errors import Interrupted, PhyslmError
-from physlm.runs import Run
+from physlm.runs import Run, trunks
 from physlm.store import Store, open_store
 from physlm.telemetry.exporter import TrainingMetrics, serve
-from physlm.training import grouping, hardware, layout, sharing
+from physlm.training import grouping, hardware, layout, parent, sharing
 from physlm.training.loop import Options, Progress, train
 from physlm.training.memory import keep_freed_memory
 from physlm.training.ranks import Ranks, Tally, joined
@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     keep_freed_memory()
     stop = _stop_on_signal()
+    parent.watch(stop.set)
     try:
         with joined(device := hardware.own_device()) as ranks:
             _train(options, device, ranks, stop)
@@ -71,12 +72,6 @@ def _train(options: argparse.Namespace, device: torch.device, ranks: Ranks, stop
     left = ranks.agree("left", [run.run_id for run in runs if not store.exists(layout.completed_key(run.run_id))])
     cohorts = [rest for cohort in cohorts if (rest := [run for run in cohort if run.run_id in left])]
     metrics = TrainingMetrics(study.name, options.shard)
-    parent = os.environ.get("PHYSLM_PARENT")
-
-    def stopping() -> bool:
-        # A worker whose parent was killed must not go on beside the one that its user starts next.
-        return stop.is_set() or (parent is not None and os.getppid() != int(parent))
-
     with ExitStack() as stack:
         port = os.environ.get("PHYSLM_METRICS_PORT")
         if port is not None and ranks.is_first:
@@ -86,7 +81,7 @@ def _train(options: argparse.Namespace, device: torch.device, ranks: Ranks, stop
         metrics.set_runs(len(runs), len(runs) - len(left))
         stack.enter_context(metrics.stage("train"))
         reporter = _Reporter(metrics, ranks, device, stop)
-        basis = Options(device, options.checkpoint_seconds, report=reporter.report, stop=stopping)
+        basis = Options(device, options.checkpoint_seconds, report=reporter.report, stop=stop.is_set)
         try:
             for job in _jobs(cohorts, ranks, options.memory or hardware.capacity_bytes(device), basis):
                 job(store)
@@ -110,7 +105,7 @@ def _jobs(
 
     def alone(cohort: Sequence[Run], store: Store) -> None:
         # Runs that share a trunk stay together.
-        whole = len(sharing.trunks(cohort)) < len(cohort)
+        whole = len(trunks(cohort)) < len(cohort)
         for group in [cohort] if whole else grouping.split(cohort, options.device):
             job(group)(store)
 

@@ -26,6 +26,7 @@ class Trained(Protocol):
 
     def __call__(self, tokens: Tensor, /) -> Tensor: ...
     def logits(self, hidden: Tensor, /) -> Tensor: ...
+    def weigh(self, share: float, /) -> None: ...
     def parameters(self) -> Iterator[nn.Parameter]: ...
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
     def to(self, device: torch.device, /) -> Self: ...
@@ -109,16 +110,20 @@ class Cohort:
         self.first, self.second = first, second
         self.updates = self.updates[index.cpu()]
 
-    def step(self, tokens: Tensor, loss: Tensor, shares: Sequence[float]) -> tuple[Tensor, Tensor]:
+    def step(
+        self, tokens: Tensor, loss: Tensor, shares: Sequence[float], seen: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One optimiser step of every member.
 
         tokens int64 [M, B, T], loss bool [M, B, T] (tokens to be predicted), shares: each member's learning rate as a
-        share of its peak. Returns the mean loss of each member in nats per predicted token [M] and its gradient norm
+        share of its peak. seen: what an encoder sees in place of the tokens; without it each token is predicted from
+        those before it. Returns the mean loss of each member in nats per predicted token [M] and its gradient norm
         before clipping [M], on the device. Of several ranks each gets the whole batch and computes a part of it.
         """
         losses = torch.zeros(len(self), device=self.device)
         gradient = torch.zeros(0)
-        for part in parts(tokens, loss, self.ranks, self.windows_at_once):
+        for part in parts(tokens, loss, self.ranks, self.windows_at_once, seen):
+            self.decoder.weigh(part.share)
             with mixed_precision(self.device):
                 hidden = self.decoder(part.inputs)
                 logits = self.decoder.logits(hidden)
@@ -159,21 +164,33 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Part:
-    """Windows that are computed in one pass. inputs [M, b, T - 1], targets and weights [M, b·(T - 1)]."""
+    """Windows that are computed in one pass.
+
+    inputs [M, b, t], targets and weights [M, b·t]; t is T for an encoder, else T - 1
+    share: of the batch's windows
+    """
 
     inputs: Tensor
     targets: Tensor
     weights: Tensor
+    share: float
 
 
-def parts(tokens: Tensor, loss: Tensor, ranks: Ranks, at_once: int | None) -> Iterator[Part]:
+def parts(
+    tokens: Tensor, loss: Tensor, ranks: Ranks, at_once: int | None, seen: Tensor | None = None
+) -> Iterator[Part]:
     """This rank's windows of a batch, so many at once; weighted so that the sum over all is the mean over the batch."""
-    weights = loss[:, :, 1:] / loss[:, :, 1:].sum((1, 2), keepdim=True).clamp(min=1)
-    tokens, weights = tokens[:, ranks.rank :: ranks.size], weights[:, ranks.rank :: ranks.size]
-    count = tokens.shape[1]
+    if seen is None:
+        inputs, targets, loss = tokens[:, :, :-1], tokens[:, :, 1:], loss[:, :, 1:]
+    else:
+        inputs, targets = seen, tokens
+    weights = loss / loss.sum((1, 2), keepdim=True).clamp(min=1)
+    inputs, targets, weights = (x[:, ranks.rank :: ranks.size] for x in (inputs, targets, weights))
+    count = inputs.shape[1]
     for start in range(0, count, at_once or max(1, count)):
         some = slice(start, start + (at_once or count))
-        yield Part(tokens[:, some, :-1], tokens[:, some, 1:].flatten(1), weights[:, some].flatten(1))
+        own = inputs[:, some]
+        yield Part(own, targets[:, some].flatten(1), weights[:, some].flatten(1), own.shape[1] / tokens.shape[1])
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:

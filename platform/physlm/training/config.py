@@ -95,6 +95,9 @@ class TrainingConfig(BaseModel):
     mix: dict[str, MixConfig] = Field(
         {}, max_length=16, description="streams beside the task's own, by name; exposures count the task's own alone"
     )
+    mask_share: float = Field(
+        0.15, gt=0, lt=1, description="share of the tokens trained on that are hidden from an encoder, which tells them"
+    )
     mix_by: Literal["window", "instance"] = Field("window", description="whether a window holds one stream or several")
 
     start: StartConfig | None = Field(None, description="the run to go on from; a new model if not given")

@@ -32,7 +32,7 @@ def tokens_per_second(runs: Sequence[Run], device: torch.device, steps: int = _S
     times = []
     for _ in range(steps + 1):
         begin = time.perf_counter()
-        cohort.step(tokens, wanted, [1.0] * len(runs))
+        cohort.step(tokens, wanted, [1.0] * len(runs), None if first.model.causal else tokens)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - begin)

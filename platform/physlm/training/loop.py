@@ -37,8 +37,8 @@ from physlm.training.checkpoints import (
 )
 from physlm.training.cohort import Cohort
 from physlm.training.lora import LoraCohort
-from physlm.training.mixing import Feed, feed
-from physlm.training.packing import Windows
+from physlm.training.mixing import feed
+from physlm.training.packing import Feed, Windows
 from physlm.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -236,7 +236,9 @@ class _Training:
         batch = [row.peek() for row in self.rows]
         tokens = torch.from_numpy(np.stack([w.tokens for w in batch])).to(self.options.device, torch.int64)
         wanted = torch.from_numpy(np.stack([w.loss for w in batch])).to(self.options.device)
-        losses, self._norms = self.cohort.step(tokens, wanted, shares)
+        masked = [w.seen for w in batch if w.seen is not None]
+        seen = torch.from_numpy(np.stack(masked)).to(tokens) if masked else None
+        losses, self._norms = self.cohort.step(tokens, wanted, shares, seen)
         self._rate = max(m.run.training.optimizer.lr * s for m, s in zip(leaders, shares, strict=True))
         predicted = torch.tensor([w.predicted for w in batch], dtype=torch.float64)
         self.losses += (losses.double() * predicted.to(self.options.device))[self._row_of]

@@ -70,6 +70,10 @@ class _Updates(nn.Module):
             full[name] = full[name] + nn.functional.pad(update, (left, right))
         return full
 
+    def weigh(self, share: float) -> None:
+        """As a decoder's."""
+        self._logits[0].decoder.weigh(share)
+
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [M, B, T] -> logits [M, B·T, V]."""
         weights = {f"decoder.{name}": value for name, value in self.weights().items()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +15,8 @@ from numpy.typing import NDArray
 from physlm import randomness
 from physlm.runs import Run, language
 from physlm.tasks.contract import Instances, Stream
-from physlm.training.packing import NOTHING, Packer, StreamSource, Windows
-
-
-class Feed(Protocol):
-    """Batches of windows, one after the other."""
-
-    def next(self, rows: int) -> Windows:
-        """The next batch of so many windows."""
+from physlm.training.masking import Masked
+from physlm.training.packing import NOTHING, Feed, Packer, StreamSource, Windows
 
 
 def feed(run: Run, windows: int, instances: int, mixed: Mapping[str, int], stop: int | None) -> Feed:
@@ -32,6 +25,15 @@ def feed(run: Run, windows: int, instances: int, mixed: Mapping[str, int], stop:
     windows, instances, mixed   taken so far: windows of any stream, instances of its own task, and of each other stream
     stop                        instances of its own task after which the data end; None if never
     """
+    whole = _whole(run, windows, instances, mixed, stop)
+    if run.model.causal:
+        return whole
+    key = randomness.key("mask", run.seed)
+    return Masked(whole, run.training.mask_share, key, windows, len(run.language.vocabulary))
+
+
+def _whole(run: Run, windows: int, instances: int, mixed: Mapping[str, int], stop: int | None) -> Feed:
+    """The data with all tokens to be seen."""
     if not run.training.mix:
         return Packer(_source(run, None, instances, stop), run.context_length, run.language.separator)
     if run.training.mix_by == "window":

@@ -25,6 +25,7 @@ class Windows:
     source   int64 [B, T]; row of `labels` a token came from (its place in the instances' tokens), -1 for filling
     instances  instances in the batch, of the run's own task
     mixed    instances of the streams mixed in, by name
+    seen     int32 [B, T]; what an encoder sees in place of the tokens, some of them hidden; None for a decoder
     """
 
     tokens: NDArray[np.int32]
@@ -32,6 +33,7 @@ class Windows:
     source: NDArray[np.int64]
     instances: int
     mixed: Mapping[str, int] = field(default_factory=dict)
+    seen: NDArray[np.int32] | None = None
 
     @property
     def predicted(self) -> int:
@@ -89,6 +91,13 @@ class StreamSource:
         indices = np.arange(self._at, stop, dtype=np.int64)
         self._at = stop
         return self._task.sample(self._stream, indices)
+
+
+class Feed(Protocol):
+    """Batches of windows, one after the other."""
+
+    def next(self, rows: int) -> Windows:
+        """The next batch of so many windows."""
 
 
 class Packer:

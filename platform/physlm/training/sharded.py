@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -93,20 +94,24 @@ class ShardedModel:
         """There is one member, which can't leave others."""
         assert list(rows) == [0]
 
-    def step(self, tokens: Tensor, loss: Tensor, shares: Sequence[float]) -> tuple[Tensor, Tensor]:
+    def step(
+        self, tokens: Tensor, loss: Tensor, shares: Sequence[float], seen: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One optimiser step, as a cohort's: mean loss [1] in nats per predicted token, gradient norm [1]."""
         losses = torch.zeros(1, device=self.device)
-        batch = list(parts(tokens, loss, self.ranks, self.windows_at_once))
+        batch = list(parts(tokens, loss, self.ranks, self.windows_at_once, seen))
         # Every rank must take part in as many passes as the first, which never has fewer windows than another.
         most = math.ceil(tokens.shape[1] / self.ranks.size)
         passes = math.ceil(most / (self.windows_at_once or most))
         if len(batch) < passes:
-            (empty,) = parts(tokens[:, :1], torch.zeros_like(loss[:, :1]), Ranks(), None)
-            batch += [empty] * (passes - len(batch))
+            few = None if seen is None else seen[:, :1]
+            (empty,) = parts(tokens[:, :1], torch.zeros_like(loss[:, :1]), Ranks(), None, few)
+            batch += [replace(empty, share=0.0)] * (passes - len(batch))
         for part in batch:
+            # Gradients are averaged over the ranks, and their sum is wanted.
+            self._loss.decoder.weigh(part.share * self.ranks.size)
             with mixed_precision(self.device):
                 share = self._loss(part.inputs, part.targets, part.weights)
-            # Gradients are averaged over the ranks, and their sum is wanted.
             (share * self.ranks.size).sum().backward()
             losses += share.detach()
         gradients = {name: _dtensor(p.grad) for name, p in self._named.items()}

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from physlm.runs import Run
+from physlm.runs import Run, trunks
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,6 @@ def divide(cohorts: Sequence[Sequence[Run]], rank: int, size: int, capacity: flo
         if owner == rank:
             mine[i] += family
     return Division([mine[i] for i in sorted(mine)], (), large)
-
-
-def trunks(runs: Sequence[Run]) -> list[list[Run]]:
-    """Group runs that train as one for a while."""
-    families: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        families[run.trunk_id].append(run)
-    return list(families.values())
 
 
 def state_bytes(run: Run) -> int:

@@ -41,6 +41,7 @@ class Experts(Part):
     """Sends each token to its `top_k` experts and adds their answers, weighted by the router's shares.
 
     load [M, E]: share of the last batch's tokens that chose each expert; dropped [M]: share that found no room.
+    share: weight of the balance loss of the next pass; of a step in several passes it is each one's share.
     """
 
     def __init__(self, config: DecoderConfig, members: int) -> None:
@@ -57,6 +58,7 @@ class Experts(Part):
             self.up_bias = nn.Parameter(torch.empty(members, self.experts, hidden))
             self.down_bias = nn.Parameter(torch.empty(members, self.experts, width))
         self.load = self.dropped = torch.empty(0)
+        self.share = 1.0
 
     def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
         n = x.shape[1]
@@ -65,7 +67,7 @@ class Experts(Part):
         taken = one_hot(chosen, self.experts).sum(2)  # [M, n, E], 0 or 1
         self.load = taken.sum(1) / (n * self.top_k)
         if self.training and self.balance:
-            pull = self.balance * self.experts / n * self.load.unsqueeze(1)
+            pull = self.share * self.balance * self.experts / n * self.load.unsqueeze(1)
             shares = cast("Tensor", _Balance.apply(shares, pull))  # type: ignore[no-untyped-call]
         weights = shares.gather(-1, chosen)
         if self.top_k > 1:

@@ -1,0 +1,20 @@
+"""torchrun that doesn't outlive whoever started it: `python -m physlm.training.torchrun` with torchrun's arguments.
+
+A killed parent can't tell anybody. This process then asks its ranks to stop, as torchrun does on SIGTERM; and when it
+is killed itself, its ranks notice it in turn.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from torch.distributed.run import main
+
+from physlm.training import parent
+
+if __name__ == "__main__":
+    parent.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    os.environ[parent.VARIABLE] = str(os.getpid())  # for the ranks
+    main(sys.argv[1:])
