@@ -61,9 +61,13 @@ def known_names() -> dict[str, list[str]]:
 def check(experiment: Experiment) -> None:
     """Raise ExperimentError if a measure or a probe doesn't suit a task."""
     languages = list({run.task: run.language for run in experiment.runs}.values())
+    models = list(dict.fromkeys(run.model for run in experiment.runs))
     for name in experiment.measures:
         for task in languages:
             if reason := measures.find(name).suits(task):
+                raise ExperimentError(f"measure: {name} can't be taken: {reason}")
+        for model in models:
+            if reason := measures.find(name).fits(model):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
     for name, knobs in experiment.probes.items():
         probe = probes.make(name, knobs)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from physlm.catalog import Observation
+from physlm.models.contract import ModelConfig
 from physlm.tasks.contract import Task
 
 if TYPE_CHECKING:  # names and versions of measures are needed where there is no torch
@@ -36,6 +37,11 @@ class Measure(ABC):
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
         """None if the task can be measured so, else the reason why not."""
+        return None
+
+    @classmethod
+    def fits(cls, model: ModelConfig) -> str | None:
+        """None if models of this architecture can be measured so, else the reason why not."""
         return None
 
     @abstractmethod
