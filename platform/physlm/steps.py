@@ -61,17 +61,14 @@ def known_names() -> dict[str, list[str]]:
 def check(experiment: Experiment) -> None:
     """Raise ExperimentError if a measure or a probe doesn't suit a task or a model."""
     languages = list({run.task: run.language for run in experiment.runs}.values())
+    models = list(dict.fromkeys(run.model for run in experiment.runs))
     for name in experiment.measures:
         for task in languages:
             if reason := measures.find(name).suits(task):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
-        encoder = next((run.model.type for run in experiment.runs if not run.model.causal), None)
-        if encoder and not measures.find(name).of_encoders:
-            right = ", ".join(known for known, measure in measures.registry().items() if measure.of_encoders)
-            raise ExperimentError(
-                f"measure: {name} can't be taken: {encoder} sees later tokens, so it can't predict or write one after "
-                f"the other; leave it out, or measure {right}"
-            )
+        for model in models:
+            if reason := measures.find(name).fits(model):
+                raise ExperimentError(f"measure: {name} can't be taken: {reason}")
     for name, knobs in experiment.probes.items():
         probe = probes.make(name, knobs)
         for task in languages:

@@ -424,3 +424,24 @@ def test_the_floor_is_the_mean_surprisal(name: str) -> None:
     assert floor is not None
     assert surprisal.min() >= 0
     assert surprisal.mean() == pytest.approx(floor, rel=1e-9, abs=5 * surprisal.std() / sqrt(len(surprisal)) + 1e-9)
+
+
+@every_task
+def test_counterfactual_prompts_differ_in_the_carrier_alone_and_in_their_answers(name: str) -> None:
+    task = tiny(name)
+    if type(task).counterfactuals is Task.counterfactuals:
+        with pytest.raises(UserError, match=f"{name} has no pairs of prompts"):
+            task.counterfactuals(TEST, MANY)
+        return
+    pairs = task.counterfactuals(TEST, MANY)
+    differs = pairs.clean != pairs.changed
+    assert pairs.clean.shape == pairs.changed.shape == (len(MANY), pairs.clean.shape[1])
+    assert differs[:, pairs.carrier].all()
+    assert differs.sum() == len(MANY)
+    assert (pairs.answer != pairs.other).all()
+    for tokens in (pairs.clean, pairs.changed, pairs.answer, pairs.other):
+        assert tokens.dtype == np.int32
+        assert 0 <= tokens.min() <= tokens.max() < len(task.vocabulary)
+    later = task.counterfactuals(TEST, MANY[20:])
+    np.testing.assert_array_equal(later.changed, pairs.changed[20:])
+    np.testing.assert_array_equal(later.answer, pairs.answer[20:])

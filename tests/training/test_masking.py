@@ -12,10 +12,10 @@ import torch
 
 from physlm import catalog, experiment, probes, steps
 from physlm.errors import ExperimentError, Interrupted
-from physlm.runs import Run
 from physlm.measures import find
 from physlm.measures.taking import take
 from physlm.probes import taking as probing
+from physlm.runs import Run
 from physlm.store import Store, open_store
 from physlm.training import layout
 from physlm.training.checkpoints import load_model

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from physlm.catalog import Observation
+from physlm.models.contract import ModelConfig
 from physlm.tasks.contract import Task
 
 if TYPE_CHECKING:  # names and versions of measures are needed where there is no torch
@@ -39,6 +40,17 @@ class Measure(ABC):
     def suits(cls, task: Task[Any]) -> str | None:
         """None if the task can be measured so, else the reason why not."""
         return None
+
+    @classmethod
+    def fits(cls, model: ModelConfig) -> str | None:
+        """None if models of this architecture can be measured so, else the reason why not."""
+        if model.causal or cls.of_encoders:
+            return None
+        right = ", ".join(name for name, measure in registry().items() if measure.of_encoders)
+        return (
+            f"{model.type} sees later tokens, so it can't predict or write one after the other; leave it out, or "
+            f"measure {right}"
+        )
 
     @abstractmethod
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:

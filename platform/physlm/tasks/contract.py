@@ -152,6 +152,27 @@ class Questions:
 
 
 @dataclass(frozen=True)
+class Counterfactuals:
+    """n pairs of prompts that differ in one token, the carrier, and so in the token that is to be written next.
+
+    All are aligned: of one length T, with the carrier at the same place, so that states of one can be put into the
+    other.
+
+    clean    int32 [n, T]
+    changed  int32 [n, T]: the same but for clean[:, carrier]
+    carrier  its place
+    answer   int32 [n]: the right token after the clean prompt
+    other    int32 [n]: the right token after the changed one
+    """
+
+    clean: NDArray[np.int32]
+    changed: NDArray[np.int32]
+    carrier: int
+    answer: NDArray[np.int32]
+    other: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class Axis:
     """One axis of difficulty: a knob of the config, and what it makes harder."""
 
@@ -327,6 +348,13 @@ class Task(ABC, Generic[ConfigT]):
     def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
         """All questions of a kind about the instances at these positions of the stream, int64 [n]."""
         raise UserError(f"{self.name} has no questions for probes")
+
+    def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
+        """A pair of prompts for each of these positions of the stream, int64 [n]; the same in any split into batches.
+
+        Optional. Like instances, but as far alike as it takes to be aligned.
+        """
+        raise UserError(f"{self.name} has no pairs of prompts that differ in one fact")
 
     def facts(self) -> Mapping[str, NDArray[Any]]:
         """The world: hidden facts as named arrays, stored and checksummed once; empty for endless fresh data."""

@@ -25,9 +25,9 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from physlm.randomness import below, start
+from physlm.randomness import below, start, words
 from physlm.tasks.answers import Sheet, compare, fill, put
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.contract import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
 
 SEPARATOR, COPY, FIRST = range(3)  # FIRST of the tokens to copy
 LABELS = ("position", "token")
@@ -131,6 +131,21 @@ class Copying(Task[CopyingConfig]):
     @property
     def probe_targets(self) -> Mapping[str, int]:
         return {"position": self.config.length, "token": self.config.symbols}
+
+    def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
+        """Texts and what is copied of them up to the middle, whose token is then another."""
+        c = self.config
+        instances = self.sample(stream, indices)
+        whole = instances.tokens.reshape(len(indices), self.max_length)
+        done = c.length // 2  # tokens copied
+        carrier = 1 + (c.length - 1 - done if c.order == "reverse" else done)
+        clean = whole[:, : 2 + c.length + done].copy()
+        draw = words(stream.key("copying", "changed", c.seed), indices, 1)[:, 0].astype(np.int64)
+        answer = clean[:, carrier].copy()
+        other = (FIRST + (answer - FIRST + 1 + draw % (c.symbols - 1)) % c.symbols).astype(np.int32)
+        changed = clean.copy()
+        changed[:, carrier] = other
+        return Counterfactuals(clean, changed, carrier, answer, other)
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """All up to `<copy>`."""

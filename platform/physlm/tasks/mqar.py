@@ -29,9 +29,10 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from physlm.randomness import below, start, uniform
+from physlm.errors import UserError
+from physlm.randomness import below, start, uniform, words
 from physlm.tasks.answers import Sheet, compare, fill, put
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.contract import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
 
 SEPARATOR, BLANK, FIRST = range(3)  # FIRST key; the values follow the keys
 LABELS = ("pair", "distance", "value")
@@ -186,6 +187,26 @@ class Mqar(Task[MqarConfig]):
     @property
     def probe_targets(self) -> Mapping[str, int]:
         return {"pair": self.config.pairs, "value": self.config.symbols}
+
+    def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
+        """Lists of pairs, right behind them the key in the middle of the list, whose value is then another."""
+        c = self.config
+        instances = self.sample(stream, indices)
+        listed = instances.tokens.reshape(len(indices), self.max_length)[:, : 1 + 2 * c.pairs]
+        carrier = 2 + 2 * (c.pairs // 2)
+        clean = np.concatenate([listed, listed[:, carrier - 1, None]], axis=1)
+        answer = clean[:, carrier].copy()
+        free = np.ones((len(indices), c.symbols), np.bool_)  # values that the list doesn't have
+        np.put_along_axis(free, (listed[:, 2::2] - FIRST - c.symbols).astype(np.int64), False, axis=1)
+        draw = words(stream.key("mqar", "changed", c.seed), indices, 1)[:, 0].astype(np.int64)
+        rank = draw % np.maximum(free.sum(1), 1)
+        value = (free.cumsum(1) > rank[:, None]).argmax(1)
+        if not free.any(1).all():
+            raise UserError("mqar: a list of all values leaves none to change one to; ask for fewer pairs than symbols")
+        other = (FIRST + c.symbols + value).astype(np.int32)
+        changed = clean.copy()
+        changed[:, carrier] = other
+        return Counterfactuals(clean, changed, carrier, answer, other)
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """All up to one of the keys that come again."""

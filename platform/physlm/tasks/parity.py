@@ -29,9 +29,9 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from physlm.randomness import below, start
+from physlm.randomness import below, start, words
 from physlm.tasks.answers import Sheet, compare, fill, put
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.contract import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
 
 SEPARATOR, ANSWER, FIRST = range(3)  # FIRST of the group's elements
 LABELS = ("state",)
@@ -199,6 +199,26 @@ class Parity(Task[ParityConfig]):
     @property
     def probe_targets(self) -> Mapping[str, int]:
         return {"state": len(self._table)}
+
+    def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
+        """Rows of the full length whose middle element is then another; the first one where each state is told."""
+        c = self.config
+        task = self if c.exact else Parity(c.model_copy(update={"exact": True}))
+        clean = task.sample(stream, indices).tokens.reshape(len(indices), -1)[:, : 2 + c.length].copy()
+        carrier = 1 + (0 if c.answer == "states" else c.length // 2)
+        order = len(self._table)
+        draw = words(stream.key("parity", "changed", c.seed), indices, 1)[:, 0].astype(np.int64)
+        changed = clean.copy()
+        changed[:, carrier] = FIRST + (clean[:, carrier] - FIRST + 1 + draw % (order - 1)) % order
+        answer, other = (self._told_first(row[:, 1:-1] - FIRST) for row in (clean, changed))
+        return Counterfactuals(clean, changed, carrier, answer, other)
+
+    def _told_first(self, elements: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The first token of the answers to rows of elements [n, length]."""
+        state = np.zeros(len(elements), np.int32)
+        for column in elements[:, :1].T if self.config.answer == "states" else elements.T:
+            state = self._table[state, column]
+        return (FIRST + state).astype(np.int32)
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """All up to `<ans>`."""

@@ -104,7 +104,27 @@ class Attention(Part):
 
     def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
         members, n, width = x.shape
-        context = n // batch
+        q, k, v, added = self._parted(x, batch, cache)
+        y = attend(q, k, v, added, causal=self.causal)
+        mixed: Tensor = self.out(y.transpose(1, 2).reshape(members, n, width))
+        return mixed
+
+    def weights(self, x: Tensor, batch: int) -> Tensor:
+        """How much each token takes from which, [M, batch, heads, T, T], of inputs x [M, batch·T, d]; rows sum to 1.
+
+        Computed again, for looking inside: fused kernels don't tell.
+        """
+        q, k, _, added = self._parted(x, batch, None)
+        scores = q @ k.transpose(2, 3) * self.size**-0.5
+        if added is not None:
+            scores = scores + added.repeat_interleave(len(q) // len(added), 0)
+        if self.causal:
+            scores = scores + future(scores.shape[2], scores.shape[3], scores)
+        return scores.softmax(-1).unflatten(0, (len(x), batch))  # type: ignore[no-any-return]
+
+    def _parted(self, x: Tensor, batch: int, cache: Cache | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Queries [M·batch, heads, T, h], keys and values [M·batch, heads, S, h], what is added to scores."""
+        members, context = len(x), x.shape[1] // batch
         qkv = self.qkv(x)
         if self.canon is not None:
             qkv = self.canon(qkv, batch, cache)
@@ -124,6 +144,4 @@ class Attention(Part):
         if self.kv_heads < self.heads:
             k, v = (y.repeat_interleave(self.heads // self.kv_heads, 1) for y in (k, v))
         added = None if self.relative is None else self.relative(context, k.shape[2])
-        y = attend(q, k, v, added, causal=self.causal)
-        mixed: Tensor = self.out(y.transpose(1, 2).reshape(members, n, width))
-        return mixed
+        return q, k, v, added
