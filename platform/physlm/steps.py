@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
 from physlm.experiment import CHOSEN_BY, Experiment, Run
 from physlm.launch import local, planning
-from physlm.laws import conventions
+from physlm.laws import conventions, hierarchy, universality
 from physlm.store import Store
 from physlm.training import layout
 
@@ -269,10 +270,28 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
                 laws.registry()[name], table, result, hold_out="held_out", resamples=_TRIED, compare=False
             )
             store.put_json(conventions_key(experiment, name), [outcome.to_json() for outcome in tried])
+            store.put_json(
+                groups_key(experiment, name), [found.to_json() for found in _grouped(store, experiment, name)]
+            )
             catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
             fits.append(result)
         listen(Event("fit", done, len(experiment.file.laws), "laws", name))
     return fits
+
+
+def _grouped(store: Store, experiment: Experiment, law: str) -> Iterator[universality.Universality]:
+    """One law for all against one for each value of a varied knob of which the law says nothing, and for each seed."""
+    own = laws.needed(laws.registry()[law]).columns
+    varied = [path for path in experiment.varied if path not in own]
+    for by in [*varied, *(["seed"] if len(experiment.file.seeds) >= hierarchy.FEWEST else [])]:
+        with suppress(LawDataError):  # groups that each can't identify the law don't tell whether they share it
+            yield universality.universality(
+                laws.registry()[law],
+                table_of(store, experiment, law, [by]),
+                by,
+                hold_out="held_out",
+                resamples=_TRIED,
+            )
 
 
 def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[str] = ()) -> pl.DataFrame:
@@ -328,6 +347,11 @@ def law_key(experiment: Experiment, law: str) -> str:
 def conventions_key(experiment: Experiment, law: str) -> str:
     """Where the fits of a law under other conventions are stored."""
     return f"{experiment.key}/laws/{law}-conventions.json"
+
+
+def groups_key(experiment: Experiment, law: str) -> str:
+    """Where pooled against separate fits of a law are stored."""
+    return f"{experiment.key}/laws/{law}-groups.json"
 
 
 def final(
