@@ -304,6 +304,20 @@ def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[st
         return final(chosen, columns, needed.measures(names), places=needed.places, curve=needed.curve)
 
 
+def measured(store: Store, experiment: Experiment, measure: str) -> dict[str, pl.DataFrame]:
+    """The last observation of each run, diverged ones left out, of each measure that a regular expression names.
+
+    Raises LawDataError if no run was measured so.
+    """
+    with catalog.scanned(store, f"{experiment.key}/observations.parquet") as observed:
+        found = final(
+            observed.filter("chosen", pl.col("measure").str.contains(f"^(?:{measure})$")), ["n", "chance", "stderr"]
+        ).drop_nulls("value")
+    if not found.height:
+        raise LawDataError(f"no run was measured for {measure}")
+    return {str(name): rows for (name,), rows in found.group_by("measure", maintain_order=True)}
+
+
 def _scored(store: Store, experiment: Experiment, fit: laws.Fit) -> str | None:
     """Id of the score of a law that was registered, once all held-out runs have finished."""
     registration = catalog.preregistration.find(store, experiment.name, experiment.experiment_id)
