@@ -259,8 +259,8 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
     """
     fits = []
     for done, name in enumerate(experiment.file.laws, 1):
-        table = table_of(store, experiment, name)
         try:
+            table = table_of(store, experiment, name)
             result = laws.fit(name, table, hold_out=pl.col("held_out"))
         except LawDataError as error:
             store.put_json(law_key(experiment, name), {"law": name, "refused": str(error)})
