@@ -115,6 +115,10 @@ class Experiment:
         """Where the fits of a law under other conventions are stored."""
         return f"{self.key}/laws/{law}-conventions.json"
 
+    def groups_key(self, law: str) -> str:
+        """Where pooled against separate fits of a law are stored."""
+        return f"{self.key}/laws/{law}-groups.json"
+
     @cached_property
     def by_id(self) -> dict[str, Run]:
         """The runs by their identity, with those that they go on from."""

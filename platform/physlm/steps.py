@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
 from physlm.experiment import CHOSEN_BY, Experiment
 from physlm.launch import local, planning
-from physlm.laws import conventions
+from physlm.laws import conventions, hierarchy, universality
 from physlm.runs import Run
 from physlm.store import Store
 from physlm.training import layout
@@ -267,8 +268,8 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
     """
     fits = []
     for done, name in enumerate(experiment.file.laws, 1):
-        table = table_of(store, experiment, name)
         try:
+            table = table_of(store, experiment, name)
             result = laws.fit(name, table, hold_out=pl.col("held_out"))
         except LawDataError as error:
             store.put_json(experiment.law_key(name), {"law": name, "refused": str(error)})
@@ -278,10 +279,28 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
                 laws.registry()[name], table, result, hold_out="held_out", resamples=_TRIED, compare=False
             )
             store.put_json(experiment.conventions_key(name), [outcome.to_json() for outcome in tried])
+            store.put_json(
+                experiment.groups_key(name), [found.to_json() for found in _grouped(store, experiment, name)]
+            )
             catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
             fits.append(result)
         listen(Event("fit", done, len(experiment.file.laws), "laws", name))
     return fits
+
+
+def _grouped(store: Store, experiment: Experiment, law: str) -> Iterator[universality.Universality]:
+    """One law for all against one for each value of a varied knob of which the law says nothing, and for each seed."""
+    own = laws.needed(laws.registry()[law]).columns
+    varied = [path for path in experiment.varied if path not in own]
+    for by in [*varied, *(["seed"] if len(experiment.file.seeds) >= hierarchy.FEWEST else [])]:
+        with suppress(LawDataError):  # groups that each can't identify the law don't tell whether they share it
+            yield universality.universality(
+                laws.registry()[law],
+                table_of(store, experiment, law, [by]),
+                by,
+                hold_out="held_out",
+                resamples=_TRIED,
+            )
 
 
 def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[str] = ()) -> pl.DataFrame:
@@ -292,6 +311,20 @@ def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[st
         names = chosen.select(pl.col("measure").unique()).collect(engine="streaming")["measure"].drop_nulls()
         columns = [*needed.columns, *_ALWAYS, *beside]
         return final(chosen, columns, needed.measures(names), places=needed.places, curve=needed.curve)
+
+
+def measured(store: Store, experiment: Experiment, measure: str) -> dict[str, pl.DataFrame]:
+    """The last observation of each run, diverged ones left out, of each measure that a regular expression names.
+
+    Raises LawDataError if no run was measured so.
+    """
+    with catalog.scanned(store, f"{experiment.key}/observations.parquet") as observed:
+        found = final(
+            observed.filter("chosen", pl.col("measure").str.contains(f"^(?:{measure})$")), ["n", "chance", "stderr"]
+        ).drop_nulls("value")
+    if not found.height:
+        raise LawDataError(f"no run was measured for {measure}")
+    return {str(name): rows for (name,), rows in found.group_by("measure", maintain_order=True)}
 
 
 def _scored(store: Store, experiment: Experiment, fit: laws.Fit) -> str | None:

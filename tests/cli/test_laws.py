@@ -14,6 +14,7 @@ from physlm import laws
 from physlm.cli.app import app
 from physlm.errors import LawDataError, UserError
 from physlm.laws.chinchilla import Chinchilla
+from physlm.laws.skill import Skill
 
 run = CliRunner().invoke
 
@@ -115,7 +116,28 @@ def test_a_fit_tells_what_conventions_turn_and_whether_groups_share_it(tmp_path:
     document = json.loads(run(app, ["fit", str(tmp_path / "runs.csv"), *options, "--json"]).stdout)
     assert document["universality"]["verdict"] == "differing"
     separate = {p["parameter"]: p["separate"] for p in document["universality"]["parameters"]}
-    assert separate["E"]["b"] == pytest.approx(1.3 * separate["E"]["a"], rel=0.05)
+    assert separate["E"]["b"][0] == pytest.approx(1.3 * separate["E"]["a"][0], rel=0.05)
+    assert any("needs at least 4" in reason for reason in document["universality"]["not_partial"])
     usual, *others = document["conventions"]
     assert usual["convention"] == "as usual"
     assert {other["convention"] for other in others} >= {"without the smallest N", "without the largest N"}
+
+
+def test_accuracy_is_predicted_in_two_steps(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    size, tokens = (x.ravel() for x in np.meshgrid(np.geomspace(1e3, 1e5, 5), np.geomspace(1e4, 1e6, 5)))
+    loss = Chinchilla().predict(np.array([0.5, 20, 60, 0.4, 0.4]), {"N": size, "D": tokens})
+    loss = loss * np.exp(0.01 * rng.standard_normal(25))
+    share = Skill().predict(np.array([0.25, 1.3, 5.0, 0.65]), {"x": loss})
+    path = tmp_path / "ladder.csv"
+    pl.DataFrame(
+        {"N": size, "D": tokens, "L": loss, "accuracy": rng.binomial(2000, share) / 2000, "n": 2000}
+    ).write_csv(path)
+    options = ["--law", "chinchilla", "--map", "x=L", "--map", "L=L", "--hold-out", "N > 9e4", "--resamples", "30"]
+    result = run(app, ["fit", str(path), *options, "--then", "skill", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert len(found["held_out"]) == 5
+    assert found["error"] < 0.05
+    other = run(app, ["fit", str(path), *options, "--then", "skil"])
+    assert "name two with --law and --then" in str(other.exception)

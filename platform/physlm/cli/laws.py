@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 from rich.table import Table
 
@@ -16,7 +17,9 @@ from physlm.cli import console
 from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption, load
 from physlm.errors import LawDataError, UserError
 from physlm.laws import advice, tables
+from physlm.laws.chain import chain
 from physlm.laws.conventions import robustness
+from physlm.laws.equivalence import equivalence
 from physlm.laws.universality import universality
 from physlm.store import open_store
 
@@ -41,6 +44,9 @@ def add_to(app: typer.Typer) -> None:
     )
     group.command("list", epilog="Example: physlm laws list")(list_)
     group.command(epilog="Example: physlm laws show chinchilla")(show)
+    group.command(epilog="Example: physlm laws equivalent inverse.yaml --measure 'accuracy.inverse_.*' --reference 0")(
+        equivalent
+    )
     group.command(epilog="Example: physlm laws catalog --store ./results --status refuted")(catalog)
     app.add_typer(group)
 
@@ -63,6 +69,12 @@ def fit(
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
     resamples: Annotated[int, typer.Option(min=20, max=100_000, help="Of the bootstrap.")] = 1000,
     conventions: Annotated[bool, typer.Option("--conventions", help="Fit under other conventions too.")] = False,
+    then: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAW", help="A law of this one's response, such as skill of a loss: a prediction in two steps."
+        ),
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(metavar="COLUMN", help="Ask whether its groups share one law: pooled against separate."),
@@ -72,11 +84,17 @@ def fit(
 ) -> None:
     """Fit a law to a table, or an experiment's laws to its runs: estimates, rivals, held-out test, verdict.
 
-    --conventions tells which conclusions turn with other counts and exclusions, --by whether a law is universal.
+    --then predicts in two steps, with one interval through both. --conventions tells which conclusions turn with other
+    counts and exclusions, --by whether a law is universal.
     """
     if file.suffix in (".yaml", ".yml"):
         experiment, opened = load(file), open_store(store)
         steps.collect(opened, experiment)
+        if then is not None:
+            both = [steps.table_of(opened, experiment, name) for name in _known(law, then)]
+            table = pl.concat(both, how="diagonal_relaxed").unique(["run_id", "measure"], maintain_order=True)
+            _chained(law, then, table, {"hold_out": "held_out"}, as_json)
+            return
         found = steps.fit(opened, experiment)
         options: dict[str, Any] = {"hold_out": "held_out"}
         data = {each.law: steps.table_of(opened, experiment, each.law, [by] if by else []) for each in found}
@@ -93,6 +111,9 @@ def fit(
             "resamples": resamples,
         }
         data = {law: tables.read_table(file)}
+        if then is not None:
+            _chained(law, then, data[law], {k: v for k, v in options.items() if k != "cluster"}, as_json)
+            return
         found = [laws.fit(law, data[law], **options)]
     documents = []
     for each in found:
@@ -113,6 +134,63 @@ def fit(
                 console.output.print(groups.summary(), markup=False)
     if as_json:
         console.print_json(documents if len(documents) != 1 else documents[0])
+
+
+def _known(first: str | None, second: str) -> list[str]:
+    names = [first or "", second]
+    for name in names:
+        if name not in laws.registry():
+            raise LawDataError(
+                f"there is no law {name!r}; name two with --law and --then of {', '.join(laws.registry())}"
+            )
+    return names
+
+
+def _chained(first: str | None, second: str, table: pl.DataFrame, options: dict[str, Any], as_json: bool) -> None:
+    one, two = _known(first, second)
+    made = chain(laws.registry()[one], laws.registry()[two], table, **options)
+    if as_json:
+        console.print_json(made.to_json())
+        return
+    for each in (made.first, made.second):
+        console.output.print(each.summary(), markup=False)
+    console.output.print(made.summary(), markup=False)
+
+
+def equivalent(
+    file: Annotated[Path, typer.Argument(help="An experiment file (YAML) whose runs are in the store.")],
+    measure: Annotated[str, typer.Option(help="The measure, or a regular expression for several.")],
+    margin: Annotated[float, typer.Option(min=1e-6, max=0.999, help="How far from it is still the same.")] = 0.02,
+    reference: Annotated[
+        float | None, typer.Option(min=0, max=1, help="What it should be equivalent to; chance if not given.")
+    ] = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the test.")] = 0.95,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Test whether accuracies are no more than chance: equivalent to it within a margin, by two one-sided tests."""
+    experiment, opened = load(file), open_store(store)
+    steps.collect(opened, experiment)
+    found = {
+        name: equivalence(rows["value"].to_numpy(), rows["n"].to_numpy(), _reference(rows, reference), margin, level)
+        for name, rows in steps.measured(opened, experiment, measure).items()
+    }
+    if as_json:
+        console.print_json({name: asdict(each) for name, each in found.items()})
+        return
+    for name, each in found.items():
+        console.output.print(f"{name}: {each.summary()}", markup=False)
+
+
+def _reference(rows: pl.DataFrame, reference: float | None) -> float:
+    if reference is not None:
+        return reference
+    chance = rows["chance"].drop_nulls().unique()
+    if len(chance) != 1:
+        raise LawDataError(
+            f"{rows['measure'][0]} has {len(chance) or 'no'} accuracies by chance over these runs; give --reference"
+        )
+    return float(chance[0])
 
 
 def advise(

@@ -66,9 +66,13 @@ class Needed:
     curve: bool
 
     def measures(self, known: Iterable[str]) -> list[str]:
-        """Those of the known measures that are needed."""
-        known = list(known)
-        return list(dict.fromkeys(name for v in self.variables if v.measure for name in v.matching(known)))
+        """Those of the known measures that are needed. Raises LawDataError if none holds one of the variables."""
+        known, found = list(known), dict[str, None]()
+        for v in (v for v in self.variables if v.measure):
+            if not v.matching(known):
+                raise _unmeasured(v)
+            found |= dict.fromkeys(v.matching(known))
+        return list(found)
 
 
 def needed(law: type[Law]) -> Needed:
@@ -78,6 +82,10 @@ def needed(law: type[Law]) -> Needed:
     columns = [name for name in named if name is not None]
     measured = [law.made_from or law.response, *law.variables]
     return Needed(columns, measured, _by_place(inputs), law.made_from is not None)
+
+
+def _unmeasured(variable: Variable) -> LawDataError:
+    return LawDataError(f"no run was measured for {variable.measure} ({variable.meaning}, {variable.unit})")
 
 
 def _inputs(law: type[Law], noise: Noise) -> list[Variable]:
@@ -281,7 +289,7 @@ def _rows(variable: Variable, table: pl.DataFrame, places: Sequence[str]) -> tup
     matching = variable.matching(table["measure"].drop_nulls().unique().sort())
     rows = table.filter(pl.col("measure").is_in(list(matching)))
     if rows.height == 0:
-        raise LawDataError(f"no run was measured for {variable.measure} ({variable.meaning}, {variable.unit})")
+        raise _unmeasured(variable)
     twice = rows.filter(rows.select("run_id", "measure", *places).is_duplicated())
     if twice.height:
         raise LawDataError(

@@ -1,4 +1,4 @@
-"""Is a law's constant one for all tasks, sizes or architectures? Pooled against separate, with the evidence."""
+"""Is a law's constant one for all tasks, sizes or architectures? Pooled against separate, and between the two."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from scipy import stats
 from physlm.errors import LawDataError
 from physlm.laws.contract import Law
 from physlm.laws.fitting import fit
+from physlm.laws.hierarchy import Pooled, pool
 from physlm.laws.result import Fit
-from physlm.laws.scales import to_scale
+from physlm.laws.scales import Array, to_scale
 
 _STRONG = 10.0  # a difference in BIC that is very strong evidence (Kass and Raftery 1995)
 
@@ -34,9 +35,14 @@ class Shared:
 
 @dataclass(frozen=True)
 class Universality:
-    """pooled: one fit to all; separate: one for each group; evidence: BIC of pooled less that of separate.
+    """One law for all groups, one for each, and what lies between.
 
-    verdict: universal or differing where the evidence is very strong, undecided otherwise.
+    pooled       one fit to all
+    separate     one for each group
+    evidence     BIC of pooled less that of separate
+    verdict      universal or differing where the evidence is very strong, undecided otherwise
+    partial      parameters as drawn from one distribution over groups, where there are enough groups
+    not_partial  why other parameters can't be pooled so
     """
 
     by: str
@@ -45,21 +51,26 @@ class Universality:
     evidence: float
     parameters: tuple[Shared, ...]
     verdict: Literal["universal", "differing", "undecided"]
+    partial: tuple[Pooled, ...]
+    not_partial: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON: the verdict with its evidence, and each parameter pooled and of each group."""
+        """Plain JSON: the verdict with its evidence, and each parameter with its interval, pooled and of each group."""
         return {
+            "law": self.pooled.law,
             "by": self.by,
             "verdict": self.verdict,
             "evidence": self.evidence,
             "parameters": [
                 {
                     **asdict(shared),
-                    "pooled": self.pooled.estimate(shared.parameter).value,
-                    "separate": {name: f.estimate(shared.parameter).value for name, f in self.separate.items()},
+                    "pooled": _told(self.pooled, shared.parameter),
+                    "separate": {name: _told(f, shared.parameter) for name, f in self.separate.items()},
                 }
                 for shared in self.parameters
             ],
+            "partial": [each.to_json() for each in self.partial],
+            "not_partial": list(self.not_partial),
         }
 
     def summary(self) -> str:
@@ -69,6 +80,8 @@ class Universality:
             each = ", ".join(f"{name} {f.estimate(shared.parameter).value:.4g}" for name, f in self.separate.items())
             pooled = self.pooled.estimate(shared.parameter).value
             lines.append(f"    {shared.parameter}: pooled {pooled:.4g}; {each}; alike by chance {shared.chance:.2g}")
+        lines += [f"    partially pooled {each.summary()}" for each in self.partial]
+        lines += [f"    not partially pooled: {reason}" for reason in self.not_partial]
         return "\n".join(lines)
 
 
@@ -96,12 +109,23 @@ def universality(law: type[Law], table: pl.DataFrame, by: str, **options: Any) -
     verdict: Literal["universal", "differing", "undecided"] = (
         "differing" if evidence > _STRONG else "universal" if evidence < -_STRONG else "undecided"
     )
-    shared = tuple(
-        _shared(p.name, [f for f in separate.values() if f.estimate(p.name).identified])
-        for p in pooled.model.parameters
-        if all(p.name in {e.name for e in f.estimates} for f in separate.values())
-    )
-    return Universality(by, pooled, separate, evidence, shared, verdict)
+    shared, partial, refused = [], [], []
+    for p in pooled.model.parameters:
+        if not all(p.name in {e.name for e in f.estimates} for f in separate.values()):
+            continue
+        known = {name: f for name, f in separate.items() if f.estimate(p.name).identified}
+        values, errors = _estimates(p.name, list(known.values()))
+        shared.append(_shared(p.name, values, errors))
+        try:
+            partial.append(pool(p.name, p.scale, list(known), values, errors, level=pooled.level))
+        except LawDataError as error:
+            refused.append(str(error))
+    return Universality(by, pooled, separate, evidence, tuple(shared), verdict, tuple(partial), tuple(refused))
+
+
+def _told(fit: Fit, parameter: str) -> list[float]:
+    e = fit.estimate(parameter)
+    return [e.value, e.interval.low, e.interval.high]
 
 
 def _bic(fits: Sequence[Fit]) -> float:
@@ -119,9 +143,8 @@ def _bic(fits: Sequence[Fit]) -> float:
     return problems[0].noise.lack(total, detail, scatter / freedom) + count * float(np.log(len(detail)))
 
 
-def _shared(name: str, fits: Sequence[Fit]) -> Shared:
-    if len(fits) < 2:
-        return Shared(name, 1.0, 0.0)
+def _estimates(name: str, fits: Sequence[Fit]) -> tuple[Array, Array]:
+    """A parameter's estimates with their standard errors, on its scale, [g] each."""
     values, errors = [], []
     for f in fits:
         scale = next(p.scale for p in f.model.parameters if p.name == name)
@@ -129,8 +152,14 @@ def _shared(name: str, fits: Sequence[Fit]) -> Shared:
         low, value, high = (float(to_scale(scale, np.array(x))) for x in (e.interval.low, e.value, e.interval.high))
         values.append(value)
         errors.append((high - low) / (2 * stats.norm.ppf(0.5 + f.level / 2)))
-    weight = 1 / np.square(errors)
+    return np.array(values), np.array(errors)
+
+
+def _shared(name: str, values: Array, errors: Array) -> Shared:
+    if len(values) < 2:
+        return Shared(name, 1.0, 0.0)
+    weight = 1 / errors**2
     mean = (weight * values).sum() / weight.sum()
-    cochran = float((weight * (np.array(values) - mean) ** 2).sum())
-    freedom = len(fits) - 1
+    cochran = float((weight * (values - mean) ** 2).sum())
+    freedom = len(values) - 1
     return Shared(name, float(stats.chi2.sf(cochran, freedom)), max(0.0, 1 - freedom / cochran) if cochran else 0.0)

@@ -183,7 +183,6 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
             with torch.no_grad():
                 decoder(part)
                 for layer, (mixer, x) in enumerate(zip(mixers, inputs, strict=True)):
-                    assert isinstance(mixer, Part)
                     _add(seen, texts, layer, start, mixer.weights(x, part.shape[1]).double().cpu().numpy())
     finally:
         for hook in hooks:

@@ -34,6 +34,7 @@ class Evidence:
     makers         versions of the software that trained the runs
     cards          the data set card of each world, by world id
     conventions    by the law's name, its fits under other conventions, the usual one first
+    groups         by the law's name, one law for all against one for each group
     choices        what a sweep has chosen for each condition; none without a sweep
     """
 
@@ -46,6 +47,7 @@ class Evidence:
     cards: Mapping[str, Mapping[str, Any]]
     choices: Sequence[Choice] = ()
     conventions: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def status(self, run: Run) -> Status:
         """How the run's training ended."""
@@ -82,6 +84,7 @@ def gather(store: Store, experiment: Experiment) -> Evidence:
         _read_each(store, sorted({run.world_id for run in experiment.runs}), lambda world: f"worlds/{world}/card.json"),
         [Choice.from_json(c) for c in store.get_json(sweeps.key(experiment))] if experiment.file.sweep else [],
         _read_each(store, experiment.file.laws, experiment.conventions_key),
+        _read_each(store, experiment.file.laws, experiment.groups_key),
     )
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from physlm.experiment import Experiment
 from physlm.laws import Comparison, Estimate, Fit
 from physlm.report import wording
-from physlm.report.figures import Drawing, held_out, interval, isoflop, law, profiles, residuals
+from physlm.report.figures import Drawing, groups, held_out, interval, isoflop, law, profiles, residuals
 from physlm.report.tables import Cell, Heading, Table
 
 _MOST_ROWS = 40
@@ -33,13 +33,23 @@ class LawSection:
     rivals: Table | None
     rivals_text: str
     conventions_text: str
+    groups_figures: Sequence[Drawing]
+    groups_text: str
     held_out: Table | None
     held_out_text: str
     held_out_figures: Sequence[Drawing]
 
 
-def law_section(fit: Fit, experiment: Experiment, conventions: Sequence[Mapping[str, Any]] = ()) -> LawSection:
-    """Everything the page says of a law, from its fit and those under other conventions, the usual one first."""
+def law_section(
+    fit: Fit,
+    experiment: Experiment,
+    conventions: Sequence[Mapping[str, Any]] = (),
+    grouped: Sequence[Mapping[str, Any]] = (),
+) -> LawSection:
+    """Everything the page says of a law.
+
+    conventions: fits under others, the usual one first. grouped: one law for all against one for each group.
+    """
     published, tested = interval.draw(fit), held_out.draw(fit)
     return LawSection(
         name=fit.law,
@@ -55,6 +65,8 @@ def law_section(fit: Fit, experiment: Experiment, conventions: Sequence[Mapping[
         rivals=_rivals(fit) if len(fit.comparisons) > 1 else None,
         rivals_text=_rivals_text(fit.comparisons),
         conventions_text=conventions_text(conventions),
+        groups_figures=[groups.draw(found) for found in grouped],
+        groups_text=groups_text(grouped),
         held_out=_held_out(fit) if fit.held_out else None,
         held_out_text=_held_out_text(fit, experiment),
         held_out_figures=[tested] if tested else [],
@@ -207,6 +219,21 @@ def conventions_text(outcomes: Sequence[Mapping[str, Any]]) -> str:
     if refused:
         text += f"The law can't be fitted {wording.several(refused)}."
     return text.strip()
+
+
+def groups_text(grouped: Sequence[Mapping[str, Any]]) -> str:
+    """How much groups differ, beyond what the figures say; nothing if there are none."""
+    told = []
+    for found in grouped:
+        for each in found["partial"]:
+            spread, low, high = map(wording.number, each["spread"])
+            value, reach = wording.between(each["mean"][0], *each["new"])
+            told.append(
+                f"{wording.symbol(each['parameter'])} is {value} on average over {found['by']} and spreads by {spread} "
+                f"({low} to {high}) between groups, so that a new one has {reach}"
+            )
+        told += found["not_partial"]
+    return "".join(f"{wording.capitalized(sentence)}. " for sentence in told).strip()
 
 
 def _held_out(fit: Fit) -> Table:

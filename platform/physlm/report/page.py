@@ -68,12 +68,16 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
     experiment = evidence.experiment
     figures = _Figures()
     grid = conditions(evidence)
-    responses = [fit.model.response.measure for fit in evidence.fits.values()]
-    leading = measures.leading(evidence.measured, [name for name in responses if name])
+    known = evidence.measured["measure"].unique().sort()
+    responses = [name for fit in evidence.fits.values() for name in fit.model.response.matching(known)]
+    leading = measures.leading(evidence.measured, responses)
     curves = learning_curves.draw(evidence, grid)
     measured = measures.draw(leading, grid)
     found = probing.probed(evidence, grid)
-    sections = [law_section(fit, experiment, evidence.conventions.get(name, ())) for name, fit in evidence.fits.items()]
+    sections = [
+        law_section(fit, experiment, evidence.conventions.get(name, ()), evidence.groups.get(name, ()))
+        for name, fit in evidence.fits.items()
+    ]
     answers = [answer(fit, experiment) for fit in evidence.fits.values()]
     html = _template().render(
         version=physlm.__version__,
