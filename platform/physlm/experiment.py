@@ -78,7 +78,7 @@ class _File(BaseModel):
     sweep: dict[str, list[Value]] = {}
     seeds: list[int] = Field([0], min_length=1)
     measure: list[str] = Field(min_length=1)
-    probe: list[str] = []
+    probe: list[Any] = []  # names, or mappings of a name as `type` and knobs
     laws: list[str] = []
     hold_out: dict[str, list[Value]] = {}
     budget: Budget = Budget()
@@ -328,6 +328,11 @@ class Experiment:
         """What is taken from each run: `measure`, and what the best of a sweep is chosen by."""
         return [*self.file.measure, *([CHOSEN_BY] if self.file.sweep and CHOSEN_BY not in self.file.measure else [])]
 
+    @property
+    def probes(self) -> dict[str, dict[str, Any]]:
+        """The probes by name, each with the knobs that the file sets."""
+        return {_probe_name(entry): _knobs(entry) for entry in self.file.probe}
+
     def values(self, run: Run) -> dict[str, Value]:
         """What this run has of the keys in which runs differ."""
         return {path: _lookup(run, path) for path in self.varied}
@@ -364,12 +369,13 @@ def parse(text: str, known: Mapping[str, Sequence[str]] | None = None) -> Experi
         raise ExperimentError(
             f"name: {file.name!r} must be 1 to 40 lower-case letters, digits and inner hyphens, such as 'capacity-2'"
         )
+    named: dict[str, list[Any]] = {key: list(getattr(file, key)) for key in ("seeds", "measure", "probe", "laws")}
+    named["probe"] = [_probe_name(entry) for entry in file.probe]
     for key, names in (known or {}).items():
-        for name in getattr(file, key):
+        for name in named[key]:
             if name not in names:
                 raise ExperimentError(f"{key}: {name!r} is not known; {_nearest(name, names)}")
-    for key in ("seeds", "measure", "probe", "laws"):
-        items = getattr(file, key)
+    for key, items in named.items():
         if len(set(items)) < len(items):
             raise ExperimentError(f"{key}: {items} holds a value twice; give each once")
     if bad := [seed for seed in file.seeds if not 0 <= seed < 2**32]:
@@ -379,6 +385,22 @@ def parse(text: str, known: Mapping[str, Sequence[str]] | None = None) -> Experi
     _check_hold_out(experiment)
     _check_budget(experiment)
     return experiment
+
+
+def _probe_name(entry: Any) -> str:
+    name = entry.get("type") if isinstance(entry, Mapping) else entry
+    if not isinstance(name, str):
+        raise ExperimentError(f"probe: {entry!r} names no probe; write a name, or a mapping with the name as its type")
+    return name
+
+
+def _knobs(entry: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {} if isinstance(entry, str) else {knob: value for knob, value in entry.items() if knob != "type"}
+
+
+def probe_config(config: type[ConfigT], name: str, knobs: Mapping[str, Any]) -> ConfigT:
+    """The knobs of a probe, validated. Raises ExperimentError naming the knob and what would be right."""
+    return _validate(config.model_validate, dict(knobs), f"probe.{name}", list(config.model_fields))
 
 
 def model(name: str, settings: Sequence[str]) -> ModelConfig:

@@ -64,9 +64,10 @@ def check(experiment: Experiment) -> None:
         for task in languages:
             if reason := measures.find(name).suits(task):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
-    for name in experiment.file.probe:
+    for name, knobs in experiment.probes.items():
+        probe = probes.make(name, knobs)
         for task in languages:
-            if reason := probes.registry()[name].suits(task):
+            if reason := probe.suits(task):
                 raise ExperimentError(f"probe: {name} can't be trained: {reason}")
 
 
@@ -207,17 +208,16 @@ def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> 
 
 def probe(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
     """Train the probes that the store doesn't hold yet on the trained models, a cohort at a time."""
-    registry = probes.registry()
-    done, total = 0, len(experiment.file.probe) * len(experiment.runs)
-    for name in experiment.file.probe:
-        cls = registry[name]
-        observed = catalog.observed(store, [run.run_id for run in experiment.runs], cls.source())
+    done, total = 0, len(experiment.probes) * len(experiment.runs)
+    for name, knobs in experiment.probes.items():
+        made = probes.make(name, knobs)
+        observed = catalog.observed(store, [run.run_id for run in experiment.runs], made.source)
         left = [run for run in experiment.runs if run.run_id not in observed]
         done += len(experiment.runs) - len(left)
         for cohort in planning.cohorts(left):
             from physlm.probes.taking import take
 
-            take(store, cls, cohort)
+            take(store, made, cohort)
             done += len(cohort)
             listen(Event("probe", done, total, "probes of runs", name))
 
@@ -231,7 +231,7 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
     sources = [
         layout.CURVE_SOURCE,
         *(measures.find(name).source() for name in experiment.measures),
-        *(probes.registry()[name].source() for name in experiment.file.probe),
+        *(probes.make(name, knobs).source for name, knobs in experiment.probes.items()),
     ]
     held_out = [run.run_id for run in experiment.runs if experiment.held_out(run)]
     with catalog.gathered(store, [run.run_id for run in experiment.runs], sources) as table:

@@ -191,5 +191,5 @@ def test_a_task_without_ground_truth_is_refused_with_the_reason(name: str) -> No
 @every_probe
 def test_its_name_is_that_of_its_file_of_observations(name: str) -> None:
     cls: type[Probe] = registry()[name]
-    assert cls.source() == f"probe-{name}-v{cls.version}"
+    assert cls().source == f"probe-{name}-v{cls.version}"
     assert cls.__doc__

@@ -331,6 +331,18 @@ def test_names_alone_carry_all_labels() -> None:
     assert (asked.labels["held_out"] == 1).all()
 
 
+def test_what_probes_ask_for_is_the_name_and_what_they_are_to_answer_the_fact() -> None:
+    task = bios(people=60, qa_fraction=0.5, spelling="subwords")
+    instances = task.sample(TEST, np.arange(50))
+    asked = task.questions("company", TEST, np.arange(50))
+    for i in range(50):
+        named = task.named(each(instances, "person")[[i]].astype(np.int64))
+        words = asked.asked[asked.offsets[i] : asked.offsets[i + 1]]
+        np.testing.assert_array_equal(words, named[0][1:-1])
+    np.testing.assert_array_equal(asked.instance, np.arange(50))
+    np.testing.assert_array_equal(asked.answer, each(instances, "company"))
+
+
 def test_celebrities_have_many_wordings_the_people_one() -> None:
     task = bios(
         people=20, celebrities=10, celebrity_wordings=4, wordings=1, permute=False, sentences=50, qa_fraction=0.1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from physlm.errors import ExperimentError
+from physlm.errors import ExperimentError, UserError
 from physlm.experiment import parse
 from physlm.tasks import Instances, Stream, build, registry
 from physlm.tasks.contamination import Contamination, ContaminationConfig
@@ -213,3 +213,15 @@ def test_the_inner_task_is_part_of_a_runs_identity_and_can_be_varied() -> None:
 def test_impossible_leaks_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         ContaminationConfig.model_validate(changes)
+
+
+def test_probes_ask_what_they_would_ask_of_the_inner_task() -> None:
+    task = leaking("bios", fraction=0.5)
+    indices = np.arange(40)
+    for target in task.question_targets:
+        found, expected = (t.questions(target, TEST, indices) for t in (task, task.inner))
+        np.testing.assert_array_equal(found.asked, expected.asked)
+        np.testing.assert_array_equal(found.answer, expected.answer)
+    assert (task.clusters, task.probe_place) == (task.inner.clusters, task.inner.probe_place)
+    with pytest.raises(UserError, match="for tests, not for training"):
+        task.questions("company", TRAIN, indices)

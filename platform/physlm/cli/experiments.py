@@ -176,16 +176,16 @@ def _show(store: Store, experiment: Experiment, as_json: bool) -> None:
 def measure(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False) -> None:
     """Take the experiment's measures from its trained models: the step alone."""
     experiment = load(file)
-    sources = [measures.registry()[name].source() for name in experiment.file.measure]
+    sources = [measures.find(name).source() for name in experiment.measures]
     _step(steps.measure, sources, experiment, store, as_json)
 
 
 def probe(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False) -> None:
     """Train the experiment's probes on its trained models: the step alone."""
     experiment = load(file)
-    if not experiment.file.probe:
+    if not experiment.probes:
         raise ExperimentError(f"{file}: probe: names no probe; known are {', '.join(probes.registry())}")
-    sources = [probes.registry()[name].source() for name in experiment.file.probe]
+    sources = [probes.make(name, knobs).source for name, knobs in experiment.probes.items()]
     _step(steps.probe, sources, experiment, store, as_json)
 
 

@@ -16,9 +16,13 @@ number for the model. Standard errors are clustered by instance, or by what the 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict
 
 from physlm.catalog import Observation
 from physlm.measures.contract import Member
@@ -28,11 +32,21 @@ if TYPE_CHECKING:  # names and versions of probes are needed where there is no t
     from physlm.models.decoder import Decoder
 
 
+class ProbeConfig(BaseModel):
+    """Knobs of a probe, as they stand in the experiment file: `probe: [{type: v, steps: 400}]`; this one has none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
 class Probe(ABC):
-    """Readouts trained on frozen models; a file of observations is kept for each probe and version."""
+    """Readouts trained on frozen models; a file of observations is kept for each probe, version and setting."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # raise it when the numbers of an unchanged model change
+    config_type: ClassVar[type[ProbeConfig]] = ProbeConfig
+
+    def __init__(self, config: ProbeConfig | None = None) -> None:
+        self.config = self.config_type() if config is None else config
 
     @classmethod
     @abstractmethod
@@ -56,10 +70,12 @@ class Probe(ABC):
         decoder: 2·M frozen models, the members' in this order and then their twins before training.
         """
 
-    @classmethod
-    def source(cls) -> str:
-        """Name of its file of observations."""
-        return f"probe-{cls.name}-v{cls.version}"
+    @property
+    def source(self) -> str:
+        """Name of its file of observations; knobs that aren't at their defaults count."""
+        changed = self.config.model_dump(mode="json", exclude_defaults=True)
+        digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+        return f"probe-{self.name}-v{self.version}{f'-{digest}' if changed else ''}"
 
 
 _REGISTRY: dict[str, type[Probe]] = {}

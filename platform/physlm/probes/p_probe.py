@@ -11,21 +11,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from physlm.catalog import Observation
 from physlm.measures.contract import Member
 from physlm.probes.contract import Probe, register
 from physlm.probes.samples import at_places
+from physlm.probes.updates import UpdateConfig
 from physlm.tasks.contract import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
 
+class PConfig(UpdateConfig):
+    """Knobs of the P-probe."""
+
+    rank: int = Field(2, ge=1, le=1024, description="of the embedding's update")
+    weight_decay: float = Field(0.3, ge=0, le=10, description="of AdamW")
+
+
 @register
 class PProbe(Probe):
-    """Every target at every numbered place; the first place stands for the model."""
+    """Every target at every numbered place, through one update for all; the first place stands for the model."""
 
     name = "p"
+    version = 2
+    config_type = PConfig
 
     @classmethod
     def targets(cls, task: Task[Any]) -> Mapping[str, int]:
@@ -38,9 +50,9 @@ class PProbe(Probe):
         return "no numbered places where labels are to be read"
 
     def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        from physlm.probes.fitting.updated import Recipe, read
+        from physlm.probes.fitting.updated import read
 
+        assert isinstance(self.config, PConfig)
         told = [replace(m, task=m.task.useful) for m in members]  # questions say little before the answer
-        texts = at_places(told, self.targets(members[0].task))
-        recipe = Recipe(rank=2, norm="layer", weight_decay=0.3)
-        return read(self.name, decoder, texts, recipe, [m.seed for m in members])
+        texts = at_places(told, self.targets(members[0].task), self.config.instances)
+        return read(self.name, decoder, texts, self.config, "layer", [m.seed for m in members])

@@ -9,25 +9,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from physlm.catalog import Observation
 from physlm.measures.contract import Member
 from physlm.probes.contract import register
-from physlm.probes.samples import asked
+from physlm.probes.updates import QuestionConfig
 from physlm.probes.v_probe import QuestionProbe
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
 
+class QConfig(QuestionConfig):
+    """Knobs of the Q-probe."""
+
+    rank: int = Field(16, ge=1, le=1024, description="of the embedding's update")
+    weight_decay: float = Field(0.3, ge=0, le=10, description="of AdamW")
+
+
 @register
 class QProbe(QuestionProbe):
-    """One probe for each kind of question."""
+    """All kinds of questions at once, through one update of the embedding."""
 
     name = "q"
+    version = 2
+    config_type = QConfig
 
     def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        from physlm.probes.fitting.updated import Recipe, read
+        from physlm.probes.fitting.updated import read
 
-        texts = asked(members, self.targets(members[0].task), marked=False)
-        recipe = Recipe(rank=16, norm="batch", weight_decay=0.3)
-        return read(self.name, decoder, texts, recipe, [m.seed for m in members])
+        return read(
+            self.name, decoder, self.texts(members, marked=False), self.config, "batch", [m.seed for m in members]
+        )

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from physlm import randomness
 from physlm.measures.contract import Member
 from physlm.probes import controls
-from physlm.tasks.contract import Instances, Stream
+from physlm.tasks.contract import Instances, Questions, Stream, Task
 
 INSTANCES = 600
-QUESTIONS = 900  # of a kind and member
 _TEST_ONE_IN = 3
 
 
@@ -44,9 +43,9 @@ def sample(
 
     ends: by target, the label that must be 1 where it is read.
     """
-    drawn = [m.task.sample(Stream("test", m.seed), np.arange(count, dtype=np.int64)) for m in members]
-    context = max(int(instances.lengths.max()) for instances in drawn)
-    tokens = np.stack([rows(i, i.tokens, context, m.task.separator) for m, i in zip(members, drawn, strict=True)])
+    drawn = _draw(members, count)
+    tokens, (cluster, test) = _whole(members, drawn), _split(members, drawn)
+    context = tokens.shape[2]
     labels = []
     for instances in drawn:
         columns = []
@@ -56,22 +55,37 @@ def sample(
                 column = np.where(rows(instances, instances.labels[ends[target]], context, 0) == 1, column, -1)
             columns.append(column.astype(np.int32))
         labels.append(np.stack(columns))
-    clusters, test = zip(*(split(m, i) for m, i in zip(members, drawn, strict=True)), strict=True)
     everywhere = np.broadcast_to(np.arange(context), tokens.shape[1:])
     types = [controls.types(own, everywhere) for own in tokens]
-    return Sample(targets, tokens, _vary(labels, types, members), np.stack(clusters), np.stack(test))
+    return Sample(targets, tokens, _vary(labels, types, members), cluster, test)
+
+
+def _draw(members: Sequence[Member], count: int) -> list[Instances]:
+    return [m.task.sample(Stream("test", m.seed), np.arange(count, dtype=np.int64)) for m in members]
+
+
+def _whole(members: Sequence[Member], drawn: Sequence[Instances]) -> NDArray[np.int64]:
+    """Tokens of instances, int64 [M, B, T], filled with separators."""
+    context = max(int(instances.lengths.max()) for instances in drawn)
+    return np.stack([rows(i, i.tokens, context, m.task.separator) for m, i in zip(members, drawn, strict=True)])
+
+
+def _split(members: Sequence[Member], drawn: Sequence[Instances]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Clusters int64 [M, B], and which instances are for testing, bool [M, B]."""
+    clusters, test = zip(*(split(m, i) for m, i in zip(members, drawn, strict=True)), strict=True)
+    return np.stack(clusters), np.stack(test)
 
 
 @dataclass(frozen=True)
 class Texts:
-    """q texts for each of M members and K targets, each with R places where the target is read.
+    """q texts for each of M members, each with R places where K targets are read.
 
     targets   name and number of classes, in the order of the axis K
-    tokens    int64 [M, K, q, T]; MARKS beyond the vocabulary stand for tokens that only the probe knows
-    places    int64 [M, K, q, R]: which token's state is read
+    tokens    int64 [M, q, T]; MARKS beyond the vocabulary stand for tokens that only the probe knows
+    places    int64 [M, q, R]: which token's state is read
     labels    int32 [M, V, K, q, R]; -1 where there is nothing to read
-    cluster   int64 [M, K, q]
-    test      bool [M, K, q]
+    cluster   int64 [M, q]
+    test      bool [M, q]
     """
 
     targets: Mapping[str, int]
@@ -86,79 +100,99 @@ MARKS = 2
 """Tokens that only a probe knows: START and END of what is asked, numbered behind the vocabulary."""
 
 
-def at_places(members: Sequence[Member], targets: Mapping[str, int]) -> Texts:
-    """Whole instances, read at the tokens that the label `probe_place` of the task marks."""
-    whole = sample(members, targets)
-    drawn = [m.task.sample(Stream("test", m.seed), np.arange(INSTANCES, dtype=np.int64)) for m in members]
-    context = whole.tokens.shape[2]
+def at_places(members: Sequence[Member], targets: Mapping[str, int], count: int) -> Texts:
+    """`count` whole instances of each member, read at the tokens that the label `probe_place` of the task marks."""
+    drawn = _draw(members, count)
+    tokens, (cluster, test) = _whole(members, drawn), _split(members, drawn)
+    context = tokens.shape[2]
     marked = np.stack(
         [rows(i, i.labels[str(m.task.probe_place)], context, -1) >= 0 for m, i in zip(members, drawn, strict=True)]
     )
     number = np.where(marked, marked.cumsum(-1) - 1, -1)
-    count = int(number.max()) + 1
-    here = number[:, :, None] == np.arange(count)[:, None]  # [M, B, R, T]
+    here = number[:, :, None] == np.arange(int(number.max()) + 1)[:, None]  # [M, B, R, T]
     places = np.where(here.any(-1), here.argmax(-1), 0)
     labels, types = [], []
-    for m, own in enumerate(whole.labels[:, 0]):
+    for m, instances in enumerate(drawn):
+        own = np.stack([rows(instances, instances.labels[target], context, -1) for target in targets])
         read = np.take_along_axis(own, np.broadcast_to(places[m], (len(own), *places[m].shape)), 2)
         labels.append(np.where(here[m].any(-1), read, -1).astype(np.int32))
-        types.append(controls.types(whole.tokens[m], places[m]))
-
-    def for_each_target(values: NDArray[Any]) -> NDArray[Any]:
-        return np.repeat(values[:, None], len(targets), 1)
-
-    shared = (whole.tokens, places, whole.cluster, whole.test)
-    tokens, places, cluster, test = map(for_each_target, shared)
+        types.append(controls.types(tokens[m], places[m]))
     return Texts(targets, tokens, places, _vary(labels, types, members), cluster, test)
 
 
-def asked(members: Sequence[Member], targets: Mapping[str, int], marked: bool) -> Texts:
+def asked(members: Sequence[Member], targets: Mapping[str, int], marked: bool, instances: int, questions: int) -> Texts:
     """Beginnings of instances with a question behind them, read at the last token.
 
     marked: the question stands between START and END; else it is followed by the separator.
+    questions: of each member and kind; targets whose questions are put in the same words at the same places are one
+    kind and have their texts in common.
     """
-    made = [[_texts(member, target, marked) for target in targets] for member in members]
-    context = max(len(text) for own in made for texts, *_ in own for text in texts)
-    tokens = np.empty((len(members), len(targets), QUESTIONS, context), np.int64)
-    places = np.zeros((len(members), len(targets), QUESTIONS, 1), np.int64)
-    answers = np.full((len(members), len(targets), QUESTIONS, 1), -1, np.int32)
-    cluster = np.zeros((len(members), len(targets), QUESTIONS), np.int64)
-    test = np.zeros(cluster.shape, np.bool_)
-    types = []
+    made = [_asked(member, targets, marked, instances, questions) for member in members]
+    count, context = max(len(own.texts) for own in made), max(len(text) for own in made for text in own.texts)
+    tokens = np.empty((len(members), count, context), np.int64)
+    places = np.zeros((len(members), count, 1), np.int64)
+    labels = np.full((len(members), len(targets), count, 1), -1, np.int32)
+    cluster, test = np.zeros((len(members), count), np.int64), np.zeros((len(members), count), np.bool_)
     for m, own in enumerate(made):
+        n = len(own.texts)
         tokens[m] = members[m].task.separator
-        for k, (texts, answer, group, held) in enumerate(own):
-            for row, text in enumerate(texts):
-                tokens[m, k, row, : len(text)] = text
-            n = len(texts)
-            places[m, k, :n, 0] = [len(text) - 1 for text in texts]
-            answers[m, k, :n, 0], cluster[m, k, :n], test[m, k, :n] = answer, group, held
-        types.append([controls.types(*pair) for pair in zip(tokens[m], places[m], strict=True)])
-    labels = np.empty((len(members), len(controls.VARIANTS), *answers.shape[1:]), np.int32)
-    for k in range(len(targets)):  # each target has texts of its own
-        labels[:, :, k] = _vary(list(answers[:, k : k + 1]), [own[k] for own in types], members)[:, :, 0]
-    return Texts(targets, tokens, places, labels, cluster, test)
+        for row, text in enumerate(own.texts):
+            tokens[m, row, : len(text)] = text
+            places[m, row, 0] = len(text) - 1
+        labels[m, :, :n, 0], cluster[m, :n], test[m, :n] = own.answers, own.cluster, own.test
+    types = [controls.types(*pair) for pair in zip(tokens, places, strict=True)]
+    return Texts(targets, tokens, places, _vary(list(labels), types, members), cluster, test)
 
 
-def _texts(
-    member: Member, target: str, marked: bool
-) -> tuple[list[NDArray[np.int64]], NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
-    """A member's texts for a target, with their answers, clusters, and whether they are for testing."""
+@dataclass(frozen=True)
+class _Asked:
+    """A member's texts: n of them, answers int32 [K, n], cluster int64 [n], test bool [n]."""
+
+    texts: list[NDArray[np.int64]]
+    answers: NDArray[np.int32]
+    cluster: NDArray[np.int64]
+    test: NDArray[np.bool_]
+
+
+def _asked(member: Member, targets: Mapping[str, int], marked: bool, count: int, questions: int) -> _Asked:
     task = member.task
-    stream, indices = Stream("test", member.seed), np.arange(INSTANCES, dtype=np.int64)
-    instances, questions = task.sample(stream, indices), task.questions(target, stream, indices)
-    order = randomness.permutation(randomness.key("probe", "questions", member.seed, target), 0, len(questions))
-    chosen = np.sort(order[:QUESTIONS])
-    start, end = len(task.vocabulary), len(task.vocabulary) + 1
-    texts = []
-    for i in chosen.tolist():
-        beginning = instances[int(questions.instance[i])][: questions.shown[i]]
-        question = questions.asked[questions.offsets[i] : questions.offsets[i + 1]]
-        parts = (beginning, [start], question, [end]) if marked else (beginning, question, [task.separator])
-        texts.append(np.concatenate([np.asarray(part, np.int64) for part in parts]))
+    stream, indices = Stream("test", member.seed), np.arange(count, dtype=np.int64)
+    instances = task.sample(stream, indices)
+    asked = [task.questions(target, stream, indices) for target in targets]
+    longest = max(int(np.diff(q.offsets).max(initial=0)) for q in asked)
+    # A row a question: instance, tokens shown, words. Equal rows are one text.
+    written = np.concatenate([np.column_stack([q.instance, q.shown, _words(q, longest)]) for q in asked])
+    unique, owner = np.unique(written, axis=0, return_inverse=True)
+    answers = np.full((len(targets), len(unique)), -1, np.int32)
+    kind = np.zeros(len(unique), np.int64)
+    start = 0
+    for k, q in enumerate(asked):
+        own = owner.ravel()[start : start + len(q)]
+        answers[k, own] = q.answer
+        kind |= np.where(answers[k] >= 0, 1 << k, 0)
+        start += len(q)
+    order = randomness.permutation(randomness.key("probe", "questions", member.seed), 0, len(unique))
+    of_a_kind = [order[kind[order] == one][:questions] for one in np.unique(kind)]
+    chosen = np.sort(np.concatenate(of_a_kind))
+    texts = [_text(task, instances, row, marked) for row in unique[chosen]]
     cluster, test = split(member, instances)
-    owner = questions.instance[chosen]
-    return texts, questions.answer[chosen].astype(np.int32), cluster[owner], test[owner]
+    return _Asked(texts, answers[:, chosen], cluster[unique[chosen, 0]], test[unique[chosen, 0]])
+
+
+def _words(questions: Questions, longest: int) -> NDArray[np.int64]:
+    """What is asked, int64 [q, longest], filled with -1."""
+    place = np.arange(longest)
+    there = place < np.diff(questions.offsets)[:, None]
+    source = np.where(there, questions.offsets[:-1, None] + place, 0)
+    words = questions.asked if len(questions.asked) else np.zeros(1, np.int32)
+    return np.where(there, words[source], -1).astype(np.int64)
+
+
+def _text(task: Task[Any], instances: Instances, row: NDArray[np.int64], marked: bool) -> NDArray[np.int64]:
+    beginning, question = instances[int(row[0])][: row[1]], row[2:][row[2:] >= 0]
+    start, end = len(task.vocabulary), len(task.vocabulary) + 1
+    parts = (beginning, [start], question, [end]) if marked else (beginning, question, [task.separator])
+    return np.concatenate([np.asarray(part, np.int64) for part in parts])
 
 
 def split(member: Member, instances: Instances) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

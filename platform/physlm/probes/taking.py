@@ -20,7 +20,7 @@ from physlm.training import layout
 _BYTES = 1 << 30  # of the states of all layers that are held at once
 
 
-def take(store: Store, probe: type[Probe], cohort: Sequence[Run]) -> None:
+def take(store: Store, probe: Probe, cohort: Sequence[Run]) -> None:
     """Train the probe on runs of one shape, and write their observations.
 
     A diverged run has no model to probe: it gets an empty table. Raises MissingObject for a run not trained.
@@ -33,13 +33,13 @@ def take(store: Store, probe: type[Probe], cohort: Sequence[Run]) -> None:
     for part in _parts(probe, sound):
         decoder = _with_twins(load(store, part, [markers[run.run_id]["tokens"] for run in part]), part)
         members = [Member(run.language, run.seed, run.context_length, run.parameters_counted) for run in part]
-        for run, observations in zip(part, probe().read(decoder, members), strict=True):
+        for run, observations in zip(part, probe.read(decoder, members), strict=True):
             marker = markers[run.run_id]
             moment = run.moment(marker["tokens"], marker["instances"])
             _write(store, probe, run, [(moment, observation) for observation in observations])
 
 
-def _parts(probe: type[Probe], runs: Sequence[Run]) -> Iterator[list[Run]]:
+def _parts(probe: Probe, runs: Sequence[Run]) -> Iterator[list[Run]]:
     """Runs whose models are probed together: of the same targets, and not so many that memory is short."""
     groups: dict[tuple[tuple[str, int], ...], list[Run]] = defaultdict(list)
     for run in runs:
@@ -67,8 +67,6 @@ def _with_twins(trained: Decoder, runs: Sequence[Run]) -> Decoder:
     return both.to(device).eval().requires_grad_(False)
 
 
-def _write(
-    store: Store, probe: type[Probe], run: Run, rows: Sequence[tuple[catalog.Moment, catalog.Observation]]
-) -> None:
-    frame = catalog.table(run.description(), probe.source(), rows)
-    catalog.write(store, frame, catalog.key(run.run_id, probe.source()))
+def _write(store: Store, probe: Probe, run: Run, rows: Sequence[tuple[catalog.Moment, catalog.Observation]]) -> None:
+    frame = catalog.table(run.description(), probe.source, rows)
+    catalog.write(store, frame, catalog.key(run.run_id, probe.source))

@@ -8,12 +8,14 @@ are trained. So the probe can say what it asks for, but everything that it is to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from physlm.catalog import Observation
 from physlm.measures.contract import Member
 from physlm.probes.contract import Probe, register
-from physlm.probes.samples import asked
+from physlm.probes.samples import Texts, asked
+from physlm.probes.updates import QuestionConfig
 from physlm.tasks.contract import Task
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 class QuestionProbe(Probe):
     """A probe that answers the task's questions about beginnings of instances."""
 
+    config_type = QuestionConfig
+
     @classmethod
     def targets(cls, task: Task[Any]) -> Mapping[str, int]:
         return task.question_targets
@@ -31,16 +35,24 @@ class QuestionProbe(Probe):
     def lack(cls) -> str:
         return "no questions for probes"
 
+    def texts(self, members: Sequence[Member], marked: bool) -> Texts:
+        """What the probe is trained and tested on."""
+        assert isinstance(self.config, QuestionConfig)
+        told = [replace(m, task=m.task.useful) for m in members]
+        targets = self.targets(members[0].task)
+        return asked(told, targets, marked, self.config.instances, self.config.questions)
+
 
 @register
 class VProbe(QuestionProbe):
-    """One probe for each kind of question."""
+    """All kinds of questions at once, through one update of the embedding."""
 
     name = "v"
+    version = 2
 
     def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        from physlm.probes.fitting.updated import Recipe, read
+        from physlm.probes.fitting.updated import read
 
-        texts = asked(members, self.targets(members[0].task), marked=True)
-        recipe = Recipe(rank=8, norm="none", weight_decay=0.01)
-        return read(self.name, decoder, texts, recipe, [m.seed for m in members])
+        return read(
+            self.name, decoder, self.texts(members, marked=True), self.config, "none", [m.seed for m in members]
+        )

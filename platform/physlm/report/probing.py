@@ -73,7 +73,7 @@ def probed(evidence: Evidence, conditions: Sequence[Condition]) -> list[Probed]:
     candidates = [c for c in conditions if any(run.run_id in present for run in c.runs)]
     condition = max(candidates, key=lambda c: c.runs[0].flops)
     result = []
-    for probe in evidence.experiment.file.probe:
+    for probe in evidence.experiment.probes:
         rows = table.filter(
             pl.col("run_id").is_in([run.run_id for run in condition.runs]),
             pl.col("measure").str.starts_with(f"{PREFIX}{probe}."),

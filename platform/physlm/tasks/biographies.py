@@ -25,7 +25,7 @@ from physlm import randomness
 from physlm.people import AGAIN, ATTRIBUTES, FACTS, Lexicon, Script, World, pools
 from physlm.people.wordings import QUESTIONS_EACH, SENTENCES
 from physlm.tasks.answers import LazyLabels, compare
-from physlm.tasks.contract import Axis, Instances, Knowledge, Split, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.contract import Axis, Instances, Knowledge, Questions, Split, Stream, Task, TaskConfig, Verdict
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
 OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
@@ -673,6 +673,26 @@ class Biographies(Task[ConfigT]):
     def probe_place(self) -> str:
         """The last token before each attribute is told for the first time."""
         return "before"
+
+    @property
+    def question_targets(self) -> Mapping[str, int]:
+        """The facts, by a person's full name alone: what Q-probes ask for (Part 3.1, section 4.3)."""
+        return self.probe_targets
+
+    def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
+        """The full name of the person whom each instance is about, behind the separator alone."""
+        instances = self.sample(stream, indices)
+        persons = instances.labels["person"][instances.offsets[:-1]].astype(np.int64)
+        named = self.named(persons)
+        inside = np.ones(len(named.tokens), np.bool_)  # all but the separators around a name
+        inside[named.offsets[:-1]] = inside[named.offsets[1:] - 1] = False
+        return Questions(
+            instance=np.arange(len(persons)),
+            shown=np.ones(len(persons), np.int64),
+            asked=named.tokens[inside],
+            offsets=named.offsets - 2 * np.arange(len(named.offsets)),
+            answer=named.labels[target][named.offsets[:-1]],
+        )
 
     # -- what can be known ---------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ from physlm.errors import UserError
 from physlm.tasks import contract
 from physlm.tasks.answers import LazyLabels, readable
 from physlm.tasks.bios import Bios, BiosConfig
-from physlm.tasks.contract import Axis, Instances, Knowledge, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.contract import Axis, Instances, Knowledge, Questions, Stream, Task, TaskConfig, Verdict, register
 
 MARK = "′"  # behind words of the second alphabet
 
@@ -244,6 +244,28 @@ class Contamination(Task[ContaminationConfig]):
     @property
     def probe_targets(self) -> Mapping[str, int]:
         return self.inner.probe_targets
+
+    @property
+    def probe_ends(self) -> Mapping[str, str]:
+        return self.inner.probe_ends
+
+    @property
+    def probe_place(self) -> str | None:
+        return self.inner.probe_place
+
+    @property
+    def clusters(self) -> str | None:
+        return self.inner.clusters
+
+    @property
+    def question_targets(self) -> Mapping[str, int]:
+        return self.inner.question_targets
+
+    def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
+        """The inner task's; raises UserError for the training stream, whose instances aren't all its own."""
+        if stream.split == "train":
+            raise UserError("contamination: probes ask about instances for tests, not for training")
+        return self.inner.questions(target, stream, indices)
 
     # -- what leaks ----------------------------------------------------------------------------------------------------
 

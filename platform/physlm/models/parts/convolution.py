@@ -31,14 +31,18 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         to_x, to_weight = torch.empty_like(x), torch.zeros_like(weight)
+        learning = ctx.needs_input_grad[1]  # probes send gradients through frozen models
         for x_, w, flow, to_x_, to_w in _pieces(x, weight, gradients[0], to_x, to_weight):
             members, batch, context, channels = x_.shape
+            torch.mul(flow, w[:, 0, None, None], out=to_x_)
+            for back in range(1, min(w.shape[1], context)):
+                to_x_[:, :, :-back].addcmul_(flow[:, :, back:], w[:, back, None, None])
+            if not learning:
+                continue
             product = torch.mul(flow, x_)
             ones = product.new_ones(members, 1, batch * context)  # sums by a matrix product are the quickest here
-            torch.mul(flow, w[:, 0, None, None], out=to_x_)
             for back in range(min(w.shape[1], context)):
                 if back:
-                    to_x_[:, :, :-back].addcmul_(flow[:, :, back:], w[:, back, None, None])
                     product[:, :, :back] = 0
                     torch.mul(flow[:, :, back:], x_[:, :, :-back], out=product[:, :, back:])
                 to_w[:, back] = torch.bmm(ones, product.view(members, -1, channels)).squeeze(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,6 +57,16 @@ def updated(decoder: Decoder, change: Callable[[Tensor], Tensor]) -> Iterator[No
         yield
     finally:
         hook.remove()
+
+
+def chosen(decoder: Decoder, rows: Sequence[int]) -> Decoder:
+    """A frozen decoder of these members of another, in this order; one named twice becomes two that are alike."""
+    made = Decoder(decoder.config, decoder.vocabulary, len(rows)).to(device_of(decoder))
+    named = dict(decoder.named_parameters())
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            parameter.copy_(named[name][list(rows)])
+    return made.eval().requires_grad_(False)
 
 
 def device_of(decoder: Decoder) -> torch.device:

@@ -1,180 +1,232 @@
-"""Probes that may change what the embedding says: a low-rank update of it, then a linear map of the last layer.
+"""Probes that may change what the embedding says: a low-rank update of it, then linear maps of the last layer.
 
-The model stays frozen, but gradients flow through it. All targets and variants of all models are one batch of the
-decoder, each with an update and a map of its own.
+The model stays frozen, but gradients flow through it. All targets share one update, so a text is read once for all of
+them; the variants of all models are one batch of the decoder, each with an update and maps of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, layer_norm
 
 from physlm import randomness
 from physlm.catalog import Observation
 from physlm.models.decoder import Decoder
 from physlm.probes import scores
-from physlm.probes.fitting.states import device_of, updated
+from physlm.probes.contract import ProbeConfig
+from physlm.probes.controls import VARIANTS
+from physlm.probes.fitting.states import chosen, device_of, updated
 from physlm.probes.samples import MARKS, Texts
+from physlm.probes.updates import UpdateConfig
 
+_TOKENS = 1 << 15  # in a step of training: more members are probed one group after the other
 _TOKENS_AT_ONCE = 1 << 16  # in testing
+_PIECES = 4  # that a batch is cut into by length, where its texts may be taken apart
+
+Norm = Literal["layer", "batch", "none"]
+"""Of the state before the linear map, which takes up the norm's gain and bias: over features, the batch, or none."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How such a probe is trained: AdamW, its rate falling linearly to 0.
+class Problem:
+    """One readout: of a model, a row of the decoder, on a member's texts with the labels of a variant."""
 
-    rank   of the embedding's update
-    norm   of the state before the linear map, which takes up the norm's gain and bias: over its features ("layer"),
-           over the batch ("batch"), or none
-    """
-
-    rank: int
-    norm: Literal["layer", "batch", "none"]
-    weight_decay: float
-    steps: int = 300
-    batch: int = 32
-    rate: float = 0.02
+    model: int
+    member: int
+    variant: int
 
 
-def read(probe: str, decoder: Decoder, texts: Texts, recipe: Recipe, seeds: list[int]) -> list[list[Observation]]:
+def read(
+    probe: str, decoder: Decoder, texts: Texts, config: ProbeConfig, norm: Norm, seeds: Sequence[int]
+) -> list[list[Observation]]:
     """Observations of each of M members; decoder: 2·M frozen models, the members' and then their twins."""
-    right = _Updated(decoder, texts, recipe, seeds).hits().cpu().numpy()  # [2·M, V, K, q, R]
-    members, several = len(seeds), texts.places.shape[3] > 1
+    assert isinstance(config, UpdateConfig)
+    members = len(seeds)
+    each = (len(VARIANTS) + 1) * config.batch * texts.tokens.shape[2]
+    at_once = max(1, _TOKENS // each)
     result = []
-    for m in range(members):
-        rows: list[Observation] = []
-        for k, target in enumerate(texts.targets):
-            for r in range(texts.places.shape[3]):
-                labels, test = texts.labels[m, 0, k, :, r], texts.test[m, k]
-                where = test & (labels >= 0)
-                if where.any():
-                    trained, untrained = (right[i, :, k, where, r].T[None].astype(float) for i in (m, members + m))
-                    place = {"position": r} if several else {"layer": decoder.config.layers}
-                    rows += scores.observations(
-                        probe,
-                        target,
-                        [place],
-                        trained,
-                        untrained,
-                        texts.cluster[m, k][where],
-                        scores.majority(labels, test),
-                        place if r == 0 else None,
-                    )
-        result.append(rows)
+    for start in range(0, members, at_once):
+        group = range(start, min(start + at_once, members))
+        problems = [
+            problem
+            for m in group
+            for problem in (*(Problem(m, m, v) for v in range(len(VARIANTS))), Problem(members + m, m, 0))
+        ]
+        right = Updated(decoder, texts, problems, config, norm, seeds).train().hits().cpu().numpy()
+        right = right.reshape(len(group), len(VARIANTS) + 1, *right.shape[1:])  # [members, V + 1, K, q, R]
+        result += [_observations(probe, decoder.config.layers, texts, m, right[m - start]) for m in group]
     return result
 
 
-class _Updated:
-    """Parameters for G = 2·M models, V variants and K targets, each [G, V, K, ...]."""
+def _observations(probe: str, layers: int, texts: Texts, member: int, right: NDArray[np.bool_]) -> list[Observation]:
+    """right [V + 1, K, q, R]: of the trained model by variant, and of its twin."""
+    several = texts.places.shape[2] > 1
+    rows: list[Observation] = []
+    for k, target in enumerate(texts.targets):
+        for r in range(texts.places.shape[2]):
+            labels, test = texts.labels[member, 0, k, :, r], texts.test[member]
+            where = test & (labels >= 0)
+            if where.any():
+                values = right[:, k, where, r].astype(float)
+                place = {"position": r} if several else {"layer": layers}
+                rows += scores.observations(
+                    probe,
+                    target,
+                    [place],
+                    values[None, :-1],
+                    values[None, -1:],
+                    texts.cluster[member][where],
+                    scores.majority(labels, test),
+                    place if r == 0 else None,
+                )
+    return rows
 
-    def __init__(self, decoder: Decoder, texts: Texts, recipe: Recipe, seeds: list[int]) -> None:
-        self.decoder, self.texts, self.recipe, self.seeds = decoder, texts, recipe, seeds
+
+class Updated:
+    """Readouts for G problems, R places, K targets: each problem has one update, and a map for each target and place.
+
+    norm   of the state that is mapped
+    seeds  of the members: in which order their texts come
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        texts: Texts,
+        problems: Sequence[Problem],
+        config: UpdateConfig,
+        norm: Norm,
+        seeds: Sequence[int],
+    ) -> None:
+        self.decoder = chosen(decoder, [problem.model for problem in problems])
+        self.texts, self.problems, self.config, self.norm, self.seeds = texts, problems, config, norm, seeds
         self.device = device_of(decoder)
-        self.models = 2 * len(seeds)
-        variants, targets, _, places = texts.labels.shape[1:]
-        self.problems = variants, targets
+        count, places = len(problems), texts.places.shape[2]
         width, most = decoder.config.width, max(texts.targets.values())
-        shape = (self.models, variants, targets)
-        generator = torch.Generator().manual_seed(randomness.key("probe", "updated", recipe.rank) >> 1)
-        down = torch.randn(recipe.rank, width, generator=generator) * width**-0.5
-        self.up = self._parameter(torch.zeros(*shape, decoder.vocabulary + MARKS, recipe.rank))
-        self.down = self._parameter(down.repeat(*shape, 1, 1))
-        self.marks = self._parameter(torch.zeros(*shape, MARKS, width))
-        self.map = self._parameter(torch.zeros(*shape, places, width, most))
-        self.bias = self._parameter(torch.zeros(*shape, places, most))
-        classes = torch.tensor(list(texts.targets.values()))
-        self.no_class = torch.where(torch.arange(most) >= classes.view(-1, 1, 1, 1), -torch.inf, 0.0).to(self.device)
-        self.mean = torch.zeros(*shape, 1, places, width, device=self.device)
+        generator = torch.Generator().manual_seed(randomness.key("probe", "updated", config.rank) >> 1)
+        down = torch.randn(config.rank, width, generator=generator) * width**-0.5
+        self.up = self._parameter(torch.zeros(count, decoder.vocabulary, config.rank))
+        self.down = self._parameter(down.repeat(count, 1, 1))
+        self.marks = self._parameter(torch.zeros(count, MARKS, width))
+        self.map = self._parameter(torch.zeros(count, places, width, len(texts.targets) * most))
+        self.bias = self._parameter(torch.zeros(count, places, 1, len(texts.targets) * most))
+        classes = torch.tensor(list(texts.targets.values())).unsqueeze(1)
+        self.no_class = torch.where(torch.arange(most) >= classes, -torch.inf, 0.0).to(self.device)  # [K, C]
+        self.mean = torch.zeros(count, places, 1, width, device=self.device)
         self.variance = torch.ones_like(self.mean)
 
     def _parameter(self, value: Tensor) -> Tensor:
         return value.to(self.device).requires_grad_()
 
-    def _tensor(self, values: NDArray[np.generic], rows: NDArray[np.int64]) -> Tensor:
-        """values [M, K, q, ...] at rows [M, K, b], for the members and again for their twins -> [2·M, K, b, ...]."""
-        index = rows.reshape(*rows.shape, *(1 for _ in values.shape[3:]))
-        taken = torch.from_numpy(np.take_along_axis(values, index, 2)).to(self.device)
-        return torch.cat([taken, taken])
+    def _tokens(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Texts in rows [M, b] -> tokens [G, b, T], no more than are needed, and places [G, b, R]."""
+        owner = [problem.member for problem in self.problems]
+        places = np.take_along_axis(self.texts.places, rows[:, :, None], 1)
+        tokens = np.take_along_axis(self.texts.tokens, rows[:, :, None], 1)[:, :, : places.max() + 1]
+        return torch.from_numpy(tokens[owner]).to(self.device), torch.from_numpy(places[owner]).to(self.device)
 
     def _labels(self, rows: NDArray[np.int64]) -> Tensor:
-        taken = np.take_along_axis(self.texts.labels, rows[:, None, :, :, None], 3).astype(np.int64)
-        return torch.from_numpy(np.concatenate([taken, taken])).to(self.device)
+        """Rows [M, b] -> [G, R, b, K]."""
+        own = [self.texts.labels[p.member, p.variant][:, rows[p.member]].transpose(2, 1, 0) for p in self.problems]
+        return torch.from_numpy(np.stack(own).astype(np.int64)).to(self.device)
 
-    def _logits(self, rows: NDArray[np.int64], *, training: bool) -> Tensor:
-        """rows [M, K, b] -> [2·M, V, K, b, R, C]."""
-        variants, targets = self.problems
-        tokens = self._tensor(self.texts.tokens, rows).unsqueeze(1).expand(-1, variants, -1, -1, -1)
-        places = self._tensor(self.texts.places, rows).unsqueeze(1).expand(-1, variants, -1, -1, -1)
-        shape = tokens.shape  # [2·M, V, K, b, T]
-        context, vocabulary = shape[4], self.decoder.vocabulary
-        own = torch.arange(self.models * variants * targets, device=self.device).view(*shape[:3], 1, 1)
-        change = embedding(own * self.up.shape[3] + tokens, self.up.flatten(0, 3)).flatten(3, 4) @ self.down
-        blank = torch.zeros_like(self.marks[..., :1, :])
-        marks = torch.cat([blank, self.marks], 3).flatten(0, 3)
-        change = change + embedding(own * (MARKS + 1) + (tokens - vocabulary + 1).clamp(min=0), marks).flatten(3, 4)
-        known = torch.where(tokens < vocabulary, tokens, 0).reshape(self.models, -1, context)
-        with updated(self.decoder, lambda x: x + change.flatten(1, 3)):
-            hidden = self.decoder(known).view(*shape, -1)
-        index = places.unsqueeze(5).expand(-1, -1, -1, -1, -1, hidden.shape[-1])
-        state = self._norm(hidden.gather(4, index), training)  # [2·M, V, K, b, R, d]
-        logits = torch.einsum("gvkbrd,gvkrdc->gvkbrc", state, self.map) + self.bias.unsqueeze(3)
-        return logits + self.no_class
+    def _states(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """[G, b, T], [G, b, R] -> what the last layer says there, [G, R, b, d]."""
+        count, batch, context = tokens.shape
+        vocabulary = self.decoder.vocabulary
+        rows = torch.cat([self.up @ self.down, self.marks], 1)  # what each token's embedding is changed by
+        own = torch.arange(count, device=self.device).view(-1, 1, 1) * rows.shape[1]
+        change = embedding(tokens + own, rows.flatten(0, 1)).flatten(1, 2)
+        with updated(self.decoder, lambda x: x + change):
+            hidden = self.decoder(torch.where(tokens < vocabulary, tokens, 0)).view(count, batch, context, -1)
+        states: Tensor = hidden.gather(2, places.unsqueeze(3).expand(-1, -1, -1, hidden.shape[-1])).transpose(1, 2)
+        return states
 
-    def _norm(self, state: Tensor, training: bool) -> Tensor:
-        match self.recipe.norm:
+    def _map(self, states: Tensor, training: bool) -> Tensor:
+        """[G, R, b, d] -> [G, R, b, K, C]."""
+        logits = self._normal(states, training) @ self.map + self.bias
+        logits = logits.view(*logits.shape[:3], *self.no_class.shape) + self.no_class
+        return logits
+
+    def _normal(self, states: Tensor, training: bool) -> Tensor:
+        match self.norm:
             case "none":
-                return state
+                return states
             case "layer":
-                return torch.nn.functional.layer_norm(state, state.shape[-1:])
+                return layer_norm(states, states.shape[-1:])
         if training:
-            variance, mean = torch.var_mean(state, 3, correction=0, keepdim=True)
+            variance, mean = torch.var_mean(states, 2, correction=0, keepdim=True)
             self.mean.lerp_(mean.detach(), 0.1)
             self.variance.lerp_(variance.detach(), 0.1)
-            return (state - mean) * (variance + 1e-5).rsqrt()
-        return (state - self.mean) * (self.variance + 1e-5).rsqrt()
+            return (states - mean) * (variance + 1e-5).rsqrt()
+        return (states - self.mean) * (self.variance + 1e-5).rsqrt()
 
-    def _train(self) -> None:
-        recipe = self.recipe
+    def logits(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Of texts [G, b, T] at places [G, b, R]: [G, R, b, K, C]."""
+        with torch.no_grad():
+            return self._map(self._states(tokens, places), training=False)
+
+    @torch.enable_grad()
+    def train(self) -> Updated:
+        """Fit all problems; returns itself."""
+        config = self.config
         parameters = [self.up, self.down, self.marks, self.map, self.bias]
-        optimizer = torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=recipe.weight_decay)
-        decline = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, recipe.steps)
-        usable = (self.texts.labels[:, 0] >= 0).any(-1) & ~self.texts.test  # [M, K, q]
-        lists = np.argsort(~usable, axis=2, kind="stable")
-        counts = np.maximum(usable.sum(2), 1)
-        for step in range(recipe.steps):
-            draws = np.stack([self._draws(seed, step) for seed in self.seeds])  # [M, K, b]
-            rows = np.take_along_axis(lists, draws % counts[:, :, None], 2)
-            labels = self._labels(rows)
-            logits = self._logits(rows, training=True)
-            there = labels >= 0
-            weight = there / there.sum((3, 4), keepdim=True).clamp(min=1)
-            nll = logits.logsumexp(-1) - logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-            (nll * weight).sum().backward()  # type: ignore[no-untyped-call]
+        optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
+        decline = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, config.steps)
+        for rows in zip(*(islice(self._batches(m), config.steps) for m in range(len(self.seeds))), strict=True):
+            for loss in self._losses(np.stack(rows)):
+                loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
             decline.step()
+        return self
 
-    def _draws(self, seed: int, step: int) -> NDArray[np.int64]:
-        targets, batch = self.problems[1], self.recipe.batch
-        words = randomness.words(randomness.key("probe", "batch", seed), np.array([step]), targets * batch)
-        return words.astype(np.int64).reshape(targets, batch)
+    def _batches(self, member: int) -> Iterator[NDArray[np.int64]]:
+        """Rows that aren't for testing, in an order that is the member's own, over and over."""
+        usable = (self.texts.labels[member, 0] >= 0).any((0, 2)) & ~self.texts.test[member]
+        rows = np.flatnonzero(usable)
+        key, epoch = randomness.key("probe", "batch", self.seeds[member]), 0
+        left = rows[:0]
+        while True:
+            while len(left) < self.config.batch:
+                left = np.concatenate([left, rows[randomness.permutation(key, epoch, len(rows))]])
+                epoch += 1
+            yield left[: self.config.batch]
+            left = left[self.config.batch :]
+
+    def _losses(self, rows: NDArray[np.int64]) -> Iterator[Tensor]:
+        """Sums over problems, places and targets, each a mean over what there is to read in the batch [M, b]."""
+        length = np.take_along_axis(self.texts.places.max(2), rows, 1)
+        rows = np.take_along_axis(rows, length.argsort(1, kind="stable"), 1)
+        labels = self._labels(rows)
+        weight = (labels >= 0) / (labels >= 0).sum((1, 2), keepdim=True).clamp(min=1)
+        pieces = 1 if self.norm == "batch" else min(_PIECES, self.config.batch)
+        for part in np.array_split(np.arange(self.config.batch), pieces):
+            logits = self._map(self._states(*self._tokens(rows[:, part])), training=True)
+            own = labels[:, :, part]
+            nll = logits.logsumexp(-1) - logits.gather(-1, own.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+            yield (nll * weight[:, :, part]).sum()
 
     def hits(self) -> Tensor:
-        """Train, then bool [2·M, V, K, q, R]: which readings are right."""
-        with torch.enable_grad():
-            self._train()
-        members, targets, questions, context = self.texts.tokens.shape
-        at_once = max(1, _TOKENS_AT_ONCE // (self.models * self.problems[0] * targets * context))
-        found = []
-        with torch.no_grad():
-            for start in range(0, questions, at_once):
-                rows = np.arange(start, min(start + at_once, questions))
-                rows = np.broadcast_to(rows, (members, targets, len(rows)))
-                found.append(self._logits(rows, training=False).argmax(-1) == self._labels(rows))
-        return torch.cat(found, 3)
+        """Which readings of texts for testing are right: bool [G, K, q, R]; false of all others."""
+        count = self.texts.places.shape[1]
+        found = torch.zeros(len(self.problems), len(self.texts.targets), count, self.texts.places.shape[2])
+        found = found.to(self.device, torch.bool)
+        longest_last = np.where(self.texts.test, self.texts.places.max(2), -1).argsort(1, kind="stable")
+        tested = longest_last[:, count - int(self.texts.test.sum(1).max()) :]
+        at_once = max(1, _TOKENS_AT_ONCE // (len(self.problems) * self.texts.tokens.shape[2]))
+        for start in range(0, tested.shape[1], at_once):
+            rows = tested[:, start : start + at_once]
+            best = self.logits(*self._tokens(rows)).argmax(-1)  # [G, R, b, K]
+            right = (best == self._labels(rows)).permute(0, 3, 2, 1)
+            where = torch.from_numpy(rows[[problem.member for problem in self.problems]]).to(self.device)
+            found.scatter_(2, where[:, None, :, None].expand_as(right), right)
+        return found
