@@ -93,7 +93,14 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         measures=measured,
         probes=[(heat_map.draw(probed), probing.table(probed)) for probed in found],
         probes_text=_probes_text(found, grid),
-        probes_by_condition=[probing.by_condition(probed, evidence, grid) for probed in found if len(grid) > 1],
+        probes_by_condition=[
+            (
+                heat_map.draw_conditions(probing.elsewhere(probed, evidence, grid)),
+                probing.by_condition(probed, evidence, grid),
+            )
+            for probed in found
+            if len(grid) > 1
+        ],
         accuracy=difficulty_figure.draw(difficulty.by_operations(evidence, grid)),
         evaluations=difficulty.table(evidence, grid),
         runs=tables.runs(evidence, grid, leading),
