@@ -69,7 +69,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
     figures = _Figures()
     grid = conditions(evidence)
     responses = [fit.model.response.measure for fit in evidence.fits.values()]
-    leading = measures.leading(evidence.measured, [name for name in responses if name])
+    leading = measures.leading(evidence.measured, [name for name in responses if name], experiment.file.measure)
     curves = learning_curves.draw(evidence, grid)
     measured = measures.draw(leading, grid)
     found = probing.probed(evidence, grid)
@@ -137,6 +137,8 @@ def _without_law(evidence: Evidence, grid: Sequence[Condition], leading: Mapping
         values = [c.measured[name].mean for c in grid if name in c.measured]
         scale = "" if unit == "1" else f" {unit}"
         low, high = wording.number(min(values)), wording.number(max(values))
+        if len(grid) == 1:
+            return f"{wording.capitalized(name.replace('_', ' '))} is {low}{scale} ({done})."
         over = f"Over {wording.count(len(values), 'condition')}"
         return f"{over}, {name.replace('_', ' ')} ranges from {low} to {high}{scale} ({done})."
     return f"Nothing has been measured yet ({done})."

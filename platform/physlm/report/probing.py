@@ -102,6 +102,8 @@ def _of_condition(table: pl.DataFrame, probe: str, condition: Condition) -> Prob
 
 def _gather(probe: str, condition: Condition, rows: pl.DataFrame) -> Probed:
     axis = next((name for name in ("layer", "position") if rows[name].is_not_null().any()), None)
+    if axis is not None and rows[axis].drop_nulls().n_unique() == 1:  # read at one place, which stands for the model
+        rows, axis = rows.filter(pl.col(axis).is_not_null()), None
     place = pl.lit(None, pl.Int64) if axis is None else pl.col(axis)
     kind = pl.col("measure").str.split(".").list.last()
     grouped = (
@@ -186,7 +188,7 @@ def answer(found: Probed) -> str:
 def _where(found: Probed) -> str:
     if found.axis == "layer":
         return f"at the last of {len(found.places) - 1} layers"
-    return "at the first position" if found.axis == "position" else "of the whole"
+    return "at the first position" if found.axis == "position" else "from the last state"
 
 
 def table(found: Probed) -> Table:
