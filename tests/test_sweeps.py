@@ -68,7 +68,7 @@ def test_a_sweep_is_trained_whole_and_the_best_is_chosen(done: tuple[Store, Expe
         assert not choice.at_edge(study.file.sweep)
         assert [c.swept["training.optimizer.lr"] for c in choice.candidates] == [1e-2, 1e-5, 10.0]
         assert choice.candidates[-1].loss is None  # it has diverged
-    table = catalog.read(store, f"{study.key}/observations.parquet")
+    table = catalog.read(store, study.observations_key)
     assert set(table.filter("chosen")["training.optimizer.lr"]) == {1e-2}
     assert set(table.filter(~pl.col("chosen"))["training.optimizer.lr"]) == {10.0, 1e-5}
 

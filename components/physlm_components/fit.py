@@ -27,6 +27,7 @@ def fit(store: str, experiment_key: str, estimates: dsl.Output[dsl.Metrics], sum
                 estimates.log_metric(f"{law.law}.{estimate.name}", estimate.value)
             if law.heldout_error_ratio is not None:
                 estimates.log_metric(f"{law.law}.heldout_error_ratio", law.heldout_error_ratio)
-        refused = [f"{law} can't be fitted: {reason}" for law, reason in steps.refusals(objects, experiment).items()]
+        _, reasons = steps.fitted(objects, experiment)
+        refused = [f"{law} can't be fitted: {reason}" for law, reason in reasons.items()]
         text = "\n\n".join([law.summary() for law in fits] + refused) or "No laws were asked for."
         Path(summary.path).write_text(f"```\n{text}\n```\n")

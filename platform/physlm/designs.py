@@ -12,10 +12,11 @@ import yaml
 
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, UserError
-from physlm.experiment import Experiment, Run, Value
+from physlm.experiment import Experiment, Value
 from physlm.laws import Fit
 from physlm.laws.design import Grid, next_grid
 from physlm.laws.observed import with_made
+from physlm.runs import Run
 
 
 @dataclass(frozen=True)

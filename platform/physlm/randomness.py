@@ -120,6 +120,11 @@ def places(key64: int, epochs: NDArray[np.int64], n: int, indices: NDArray[np.in
     return out
 
 
+def scaled(words: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
+    """Numbers below n from random words of the same shape; bias below n/2³²."""
+    return (words.astype(np.uint64) * np.uint64(n) >> _SHIFT).astype(np.int64)
+
+
 @njit(cache=True)
 def start(key64, index):  # type: ignore[no-untyped-def]
     """State of one instance's sequence of draws: uint64 [9] = key, index, next block, words left, buffer."""
@@ -162,3 +167,22 @@ def uniform(s):  # type: ignore[no-untyped-def]
     high = bits(s) >> np.uint64(5)
     low = bits(s) >> np.uint64(6)
     return (np.float64(high) * 67108864.0 + np.float64(low)) / 9007199254740992.0
+
+
+def distinct_strings(key: int, count: int, length: int, symbols: int) -> NDArray[np.int32]:
+    """`count` distinct strings, uniform without replacement. Returns int32 [count, length], symbols from 0."""
+    total = symbols**length
+    if 2 * count > total:  # so few exist that all can be listed and shuffled
+        codes = permutation(key, 0, total)[:count]
+        powers = symbols ** np.arange(length - 1, -1, -1)
+        return ((codes[:, None] // powers) % symbols).astype(np.int32)
+    strings = np.empty((0, length), np.int32)
+    drawn = 0
+    while len(strings) < count:  # reject repetitions, keeping the first of each in order of drawing
+        indices = np.arange(drawn, drawn + max(1024, 2 * (count - len(strings))), dtype=np.int64)
+        drawn += len(indices)
+        draws = scaled(words(key, indices, length), symbols)
+        strings = np.concatenate([strings, draws.astype(np.int32)])
+        _, first = np.unique(strings, axis=0, return_index=True)
+        strings = strings[np.sort(first)]
+    return strings[:count]

@@ -16,12 +16,13 @@ from typing import Any
 
 import polars as pl
 
-from physlm import catalog, datasets, laws, measures, probes, sweeps
+from physlm import catalog, datasets, laws, measures, probes, runs, sweeps
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
-from physlm.experiment import CHOSEN_BY, Experiment, Run
+from physlm.experiment import CHOSEN_BY, Experiment
 from physlm.launch import local, planning
 from physlm.laws import conventions
+from physlm.runs import Run
 from physlm.store import Store
 from physlm.training import layout
 
@@ -112,7 +113,7 @@ def generate(store: Store, experiment: Experiment, listen: Listener = silent) ->
     """Write each world once: the facts, the evaluation sets, and a card that says what they are, with checksums."""
     everything = experiment.by_id.values()
     configs = {config for run in everything for config in (run.task, *run.mixed.values())}
-    worlds = {experiments.world_id(config): config for config in configs}
+    worlds = {runs.world_id(config): config for config in configs}
     for done, (_, config) in enumerate(sorted(worlds.items()), 1):
         datasets.write_world(store, config)
         listen(Event("generate", done, len(worlds), "worlds"))
@@ -246,7 +247,7 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
             pl.col("run_id").is_in(held_out).alias("held_out"),
             pl.col("run_id").is_in(chosen).alias("chosen"),
         )
-        rows = catalog.write_scanned(store, marked, f"{experiment.key}/observations.parquet")
+        rows = catalog.write_scanned(store, marked, experiment.observations_key)
     listen(Event("collect", rows, rows, "observations"))
 
 
@@ -254,7 +255,7 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
     """Fit the laws to the collected observations, test them on what is held out, and store them as JSON.
 
     Of a sweep only the best runs count. A law that the observations can't identify is stored with the reason (see
-    `refusals`), and the page tells it: what was observed is worth its page all the same.
+    `fitted`), and the page tells it: what was observed is worth its page all the same.
     """
     fits = []
     for done, name in enumerate(experiment.file.laws, 1):
@@ -262,13 +263,13 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
         try:
             result = laws.fit(name, table, hold_out=pl.col("held_out"))
         except LawDataError as error:
-            store.put_json(law_key(experiment, name), {"law": name, "refused": str(error)})
+            store.put_json(experiment.law_key(name), {"law": name, "refused": str(error)})
         else:
-            store.put_json(law_key(experiment, name), result.to_json())
+            store.put_json(experiment.law_key(name), result.to_json())
             tried = conventions.robustness(
                 laws.registry()[name], table, result, hold_out="held_out", resamples=_TRIED, compare=False
             )
-            store.put_json(conventions_key(experiment, name), [outcome.to_json() for outcome in tried])
+            store.put_json(experiment.conventions_key(name), [outcome.to_json() for outcome in tried])
             catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
             fits.append(result)
         listen(Event("fit", done, len(experiment.file.laws), "laws", name))
@@ -277,9 +278,12 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
 
 def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[str] = ()) -> pl.DataFrame:
     """What a law is fitted to: the last observations of its measures, and the columns that it or `beside` names."""
-    columns, measured = laws.needed(laws.registry()[law])
-    with catalog.scanned(store, f"{experiment.key}/observations.parquet") as observed:
-        return final(observed.filter("chosen"), [*columns, *_ALWAYS, *beside], measured)
+    needed = laws.needed(laws.registry()[law])
+    with catalog.scanned(store, experiment.observations_key) as observed:
+        chosen = observed.filter("chosen")
+        names = chosen.select(pl.col("measure").unique()).collect(engine="streaming")["measure"].drop_nulls()
+        columns = [*needed.columns, *_ALWAYS, *beside]
+        return final(chosen, columns, needed.measures(names), places=needed.places, curve=needed.curve)
 
 
 def _scored(store: Store, experiment: Experiment, fit: laws.Fit) -> str | None:
@@ -305,39 +309,36 @@ def preregister(store: Store, experiment: Experiment) -> dict[str, Any]:
     )
 
 
-def fits(store: Store, experiment: Experiment) -> list[laws.Fit]:
-    """The laws that `fit` has fitted."""
-    documents = [store.get_json(law_key(experiment, name)) for name in experiment.file.laws]
-    return [laws.Fit.from_json(document) for document in documents if "refused" not in document]
+def fitted(store: Store, experiment: Experiment) -> tuple[list[laws.Fit], dict[str, str]]:
+    """The laws that `fit` has fitted, and by name of the others why it could not."""
+    documents = {name: store.get_json(experiment.law_key(name)) for name in experiment.file.laws}
+    fits = [laws.Fit.from_json(document) for document in documents.values() if "refused" not in document]
+    return fits, {name: document["refused"] for name, document in documents.items() if "refused" in document}
 
 
-def refusals(store: Store, experiment: Experiment) -> dict[str, str]:
-    """By law, why `fit` could not fit it."""
-    documents = [store.get_json(law_key(experiment, name)) for name in experiment.file.laws]
-    return {document["law"]: document["refused"] for document in documents if "refused" in document}
-
-
-def law_key(experiment: Experiment, law: str) -> str:
-    """Where the fit of a law is stored."""
-    return f"{experiment.key}/laws/{law}.json"
-
-
-def conventions_key(experiment: Experiment, law: str) -> str:
-    """Where the fits of a law under other conventions are stored."""
-    return f"{experiment.key}/laws/{law}-conventions.json"
-
-
-def final(table: pl.LazyFrame, columns: Sequence[str] = (), measures: Sequence[str] = ()) -> pl.DataFrame:
+def final(
+    table: pl.LazyFrame,
+    columns: Sequence[str] = (),
+    measures: Sequence[str] | None = None,
+    *,
+    places: bool = False,
+    curve: bool = False,
+) -> pl.DataFrame:
     """The last observation of each run and measure, of models as wholes.
 
-    columns: what is read beside run, measure, value and tokens, where the table has it. measures: all, or these alone.
+    columns   what is read beside run, measure, value and tokens, where the table has it
+    measures  these alone; all if not given
+    places    of each layer and position too
+    curve     all observations over training, not the last alone
     """
-    one = ["run_id", "measure"]
+    one = ["run_id", "measure", *(["target", "layer", "position"] if places else [])]
     known = table.collect_schema().names()
     asked = [name for name in dict.fromkeys([*one, "value", "tokens", *columns]) if name in known]
-    rows = catalog.overall(table)
-    if measures:
+    rows = table if places else catalog.overall(table)
+    if measures is not None:
         rows = rows.filter(pl.col("measure").is_in(list(measures)))
+    if curve:
+        return rows.select(asked).collect(engine="streaming").sort(*one, "tokens")
     last = rows.group_by(one).agg(pl.col("tokens").max())
     found = rows.select(asked).join(last, on=[*one, "tokens"], how="semi", nulls_equal=True)
     return found.collect(engine="streaming").unique(one, keep="last").sort(one)

@@ -15,7 +15,8 @@ from typing import Any
 
 import polars as pl
 
-from physlm.experiment import CHOSEN_BY, Experiment, Run, Value
+from physlm.experiment import CHOSEN_BY, Experiment, Value
+from physlm.runs import Run
 
 
 @dataclass(frozen=True)

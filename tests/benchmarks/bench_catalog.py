@@ -106,10 +106,10 @@ def main() -> None:
             stored = catalog.write_scanned(store, table, "experiment/observations.parquet")
         told("gathered, deduplicated, stored", begun)
         assert stored == rows, f"{stored:,} rows"
-        columns, measures = laws.needed(Capacity)
+        needed = laws.needed(Capacity)
         with catalog.scanned(store, "experiment/observations.parquet") as table:
             begun = time.perf_counter()
-            final = steps.final(table, columns, measures)
+            final = steps.final(table, needed.columns, needed.measures(["bits_max", "learned_bits"]))
             told("queried: what the law needs", begun)
             assert final.height == 2 * options.runs
             begun = time.perf_counter()

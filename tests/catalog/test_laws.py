@@ -56,7 +56,7 @@ def write_results(store: LocalStore, experiment: Experiment, tilt: float = 0.0) 
         shared |= {"training.exposures": exposures, "held_out": experiment.held_out(run), "chosen": True}
         rows += [{**shared, "measure": "learned_bits", "value": bits}, {**shared, "measure": "bits_max", "value": 5e4}]
         store.put_json(layout.completed_key(run.run_id), {"status": "trained"})
-    catalog.write(store, pl.DataFrame(rows), f"{experiment.key}/observations.parquet")
+    catalog.write(store, pl.DataFrame(rows), experiment.observations_key)
 
 
 def test_a_registered_law_is_scored_once_and_catalogued(store: LocalStore, experiment: Experiment) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from physlm import catalog, experiment, laws
+from physlm import catalog, experiment, laws, runs
 from physlm.catalog import Observation
 from physlm.cli.app import app
 from physlm.errors import UserError
@@ -86,7 +86,7 @@ def test_the_next_experiment_narrows_the_interval_until_it_is_enough(tmp_path: P
     assert told.stdout.startswith("stop: c_max = ")
 
 
-def _runs(path: str) -> tuple[experiment.Run, ...]:
+def _runs(path: str) -> tuple[runs.Run, ...]:
     return experiment.load(Path(path)).runs
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physlm import experiment, steps
+from physlm import experiment, runs, steps
 from physlm.datasets import DataSet, open_dataset, read_evaluation, write_dataset, write_world
 from physlm.datasets import evaluations as sets
 from physlm.datasets.shards import cut
@@ -115,7 +115,7 @@ def test_cards_say_what_the_data_are(name: str, store: LocalStore) -> None:
     config = tiny(name)
     task = registry()[name](config)
     data = write_dataset(store, config, TRAIN, instances=50)
-    world = store.get_json(f"worlds/{experiment.world_id(config)}/card.json")
+    world = store.get_json(f"worlds/{runs.world_id(config)}/card.json")
     for card in (world, data.card):
         assert card["task"] == config.model_dump(mode="json")
         assert card["licence"] == "Apache-2.0"
@@ -186,7 +186,7 @@ from physlm.tasks import Stream
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background jobs ignore it
-    config = experiment.task_config({"type": "cfg", "sizes": [1, 3, 3, 3]})
+    config = runs.task_config({"type": "cfg", "sizes": [1, 3, 3, 3]})
     store, workers = open_store(sys.argv[1]), int(sys.argv[2])
     datasets.write_dataset(store, config, Stream("train", 3), tokens=1_000_000, workers=workers, shard_tokens=4000)
 """
@@ -382,7 +382,7 @@ def test_the_step_generate_writes_each_world_once(store: LocalStore) -> None:
 
 def test_facts_are_stored_with_their_checksum_and_changed_ones_refused(store: LocalStore) -> None:
     config = tiny("biod")
-    key = f"worlds/{experiment.world_id(config)}/card.json"
+    key = f"worlds/{runs.world_id(config)}/card.json"
     card = write_world(store, config)
     assert store.exists(key.replace("card.json", "facts.safetensors"))
     store.put_json(key, {**card, "sha256": "0" * 64})

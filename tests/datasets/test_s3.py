@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from physlm import experiment
+from physlm import runs
 from physlm.datasets import write_dataset
 from physlm.store import Store, open_store
 from physlm.tasks import Stream
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.conftest import S3Server
 
 pytestmark = pytest.mark.services
-CFG = experiment.task_config({"type": "cfg", "sizes": [1, 3, 3, 3]})
+CFG = runs.task_config({"type": "cfg", "sizes": [1, 3, 3, 3]})
 
 
 def content(store: Store) -> dict[str, str]:

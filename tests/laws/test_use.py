@@ -199,9 +199,9 @@ def test_columns_that_no_task_has_are_made_of_its_knobs() -> None:
         pl.lit("bits_per_parameter").alias("measure"),
         pl.col(Junk.response.name).alias("value"),
     )
-    columns, measures = laws.needed(Junk)
-    assert {"task.junk_fraction", "task.tag", "training.exposures"} <= set(columns)
-    assert measures == ["bits_per_parameter"]
+    needed = laws.needed(Junk)
+    assert {"task.junk_fraction", "task.tag", "training.exposures"} <= set(needed.columns)
+    assert needed.measures(["loss", "bits_per_parameter", "bits_per_parameter_max"]) == ["bits_per_parameter"]
     made = laws.fit("junk", knobs, resamples=30, compare=False)
     named = laws.fit("junk", rows, resamples=30, compare=False)
     assert made.levels == named.levels

@@ -39,12 +39,28 @@ def by_name(rows: list[Observation]) -> dict[str, Observation]:
 
 
 def test_true_sentences_are_valid_and_others_not() -> None:
-    assert validity.share("validity", written()).value == 1
-    found = validity.share("validity", written(spoil=0.25))
+    assert validity.share("validity", written(), 0.0).value == 1
+    found = validity.share("validity", written(spoil=0.25), 0.0)
     assert (found.value, found.n) == (0.75, COUNT)
     unended = Sentences(**{**vars(written()), "ended": np.zeros(COUNT, np.bool_)})
     assert not unended.valid.any()
     assert validity.length(written()).value == pytest.approx(SAMPLE.lengths.mean() - 1, rel=0.05)
+
+
+@pytest.mark.parametrize("cut", [0, 4])
+def test_the_chance_of_validity_is_the_share_that_uniform_tokens_reach(cut: int) -> None:
+    """Counted over random texts in a language of sentences short enough to be met by chance."""
+    task = Cfg(CfgConfig(sizes=(1, 2, 2), degree=(2, 2), length=(2, 3), seed=3))
+    count, rng = 100_000, np.random.default_rng(0)
+    tokens = rng.integers(0, task.used_tokens, (count, task.max_length))
+    begun = task.sample(Stream("test", 1), np.arange(count))
+    tokens[:, :cut] = np.stack([begun[i][1 : 1 + cut] for i in range(count)])
+    lengths = np.where((tokens == 0).any(1), (tokens == 0).argmax(1), task.max_length)
+    assert {task.separator, *task.grammar.used_tokens} == set(range(task.used_tokens))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    texts = tokens[np.arange(task.max_length) < lengths[:, None]].astype(np.int32)
+    valid = (lengths < task.max_length) & (grammars.parse(task.grammar, texts, offsets).parses > 0)
+    assert validity.chance(task, 0, cut) == pytest.approx(valid.mean(), rel=0.15)
 
 
 def test_the_languages_own_sentences_have_its_entropy_and_diversity() -> None:
@@ -112,6 +128,8 @@ def test_a_uniform_guess_has_the_divergence_of_its_entropy() -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.nansum(TRUTH * np.log(TRUTH), 1).mean()
     assert found["kl"].value == pytest.approx(log(TRUTH.shape[1]) - entropy, rel=1e-3)
+    assert found["kl"].chance == pytest.approx(found["kl"].value, rel=1e-3)
+    assert found["excess_loss"].chance == pytest.approx(found["excess_loss"].value)
 
 
 def decoder_of(members: int) -> Decoder:

@@ -23,3 +23,5 @@ def test_it_is_the_share_of_trained_tokens_and_errs_by_instance() -> None:
     shares = np.array([0.75] * 30 + [0.0] * 10 + [1.0] * 60)
     assert found.value == pytest.approx(shares.mean())
     assert found.stderr == pytest.approx(shares.std() / 10)
+    asked = instances.tokens[instances.loss]
+    assert found.chance == max(np.mean(asked == token) for token in np.unique(asked))

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from physlm.models import parse
 from physlm.models.architecture import DecoderConfig
+from physlm.models.parts.attention import attend
 from physlm.models.parts.averaging import Uniform
 from physlm.models.parts.canon import Canon
 from physlm.models.parts.convolution import convolve
 from physlm.models.parts.experts import Experts
-from physlm.models.parts.norm import root_mean_square
+from physlm.models.parts.norm import LayerNorm, root_mean_square
 from physlm.models.parts.relative import RelativeBias
 
 
@@ -53,6 +54,35 @@ def test_the_root_mean_square_and_its_gradient_are_torchs() -> None:
     x = torch.randn(3, 7, dtype=torch.double, requires_grad=True)
     torch.testing.assert_close(root_mean_square(x), torch.nn.functional.rms_norm(x, (7,), eps=1e-5))
     assert torch.autograd.gradcheck(root_mean_square, (x,))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("tokens", [5, 2100])  # all members at once, and one after the other
+def test_the_layer_norm_and_its_gradients_are_torchs(tokens: int, bias: bool) -> None:
+    norm = filled(LayerNorm(3, 16, bias=bias))
+    x = torch.randn(3, tokens, 16).requires_grad_()
+    flow = torch.randn(3, tokens, 16)
+    inputs = [x, *norm.parameters()]
+    shift = norm.bias.unsqueeze(1) if bias else 0.0
+    expected = torch.nn.functional.layer_norm(x, (16,)) * norm.gain.unsqueeze(1) + shift
+    torch.testing.assert_close(norm(x), expected)
+    ours, theirs = (torch.autograd.grad(y, inputs, flow) for y in (norm(x), expected))
+    for gradient, wanted in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [2, 15, 16, 64, 65, 79])  # every way that attention is computed on a CPU
+def test_attention_is_its_definition(tokens: int) -> None:
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(4, 2, tokens, 8).requires_grad_() for _ in range(3))
+    scores = (q @ k.transpose(-1, -2)) / 8**0.5
+    ahead = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
+    expected = scores.masked_fill(ahead, float("-inf")).softmax(-1) @ v
+    flow = torch.randn(expected.shape)
+    torch.testing.assert_close(attend(q, k, v), expected, rtol=1e-4, atol=1e-5)
+    ours, theirs = (torch.autograd.grad(y, (q, k, v), flow) for y in (attend(q, k, v), expected))
+    for gradient, wanted in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_uniform_heads_average_the_last_1_2_4_8_tokens() -> None:

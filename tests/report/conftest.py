@@ -15,8 +15,9 @@ import pytest
 from physlm import catalog, laws
 from physlm import experiment as experiments
 from physlm.catalog import Observation
-from physlm.experiment import Experiment, Run
+from physlm.experiment import Experiment
 from physlm.laws import Fit
+from physlm.runs import Run
 from physlm.store import LocalStore, Store
 from physlm.training import layout
 
@@ -97,12 +98,12 @@ def _simulate(
     table = pl.concat(frames, how="diagonal_relaxed").with_columns(
         pl.lit(parsed.name).alias("experiment"), pl.col("run_id").is_in(held_out).alias("held_out")
     )
-    catalog.write(store, table, f"{parsed.key}/observations.parquet")
+    catalog.write(store, table, parsed.observations_key)
     return parsed
 
 
 def _fit_laws(store: Store, experiment: Experiment) -> list[Fit]:
-    table = catalog.read(store, f"{experiment.key}/observations.parquet").sort("tokens")
+    table = catalog.read(store, experiment.observations_key).sort("tokens")
     final = table.group_by("run_id", "measure", maintain_order=True).last()
     fits = [laws.fit(name, final, hold_out=pl.col("held_out"), resamples=200) for name in experiment.file.laws]
     for fit in fits:

@@ -33,7 +33,7 @@ ROWS = [
 def measured(simulate: Simulate, store: LocalStore, text: str) -> Experiment:
     small = text.replace("[8, 12, 16, 20, 24]", "[8, 12]").replace("exposures: [100, 300, 1000]", "exposures: [100]")
     experiment = simulate(small.replace("hold_out: {model.width: [24]}\n", ""))
-    key = f"{experiment.key}/observations.parquet"
+    key = experiment.observations_key
     table = catalog.read(store, key)
     one = table.filter(pl.col("measure") == "loss")
     width = pl.col("model.width")

@@ -203,4 +203,4 @@ def test_a_thousand_runs_make_a_small_page(text: str, simulate: Simulate, store:
     assert len(html.encode()) < 1_000_000
     captions = " ".join(words(caption) for caption in tree.iter("caption"))
     assert "60 of 500, evenly spread over the grid" in captions
-    assert f"{experiment.key}/observations.parquet" in html
+    assert experiment.observations_key in html

@@ -56,7 +56,7 @@ def draw(simulate: Simulate, store: LocalStore, text: str) -> Callable[[str | No
 
     def drawn(axis: str | None) -> tuple[str, Element]:
         experiment = simulate(text.replace("laws: [capacity]", "laws: []\nprobe: [x]"))
-        key = f"{experiment.key}/observations.parquet"
+        key = experiment.observations_key
         tables = [catalog.read(store, key)]
         for run in experiment.runs:
             shift = 0.01 if run.seed else -0.01

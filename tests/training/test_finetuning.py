@@ -10,7 +10,8 @@ import torch
 
 from physlm import experiment, steps
 from physlm.errors import ExperimentError, Interrupted
-from physlm.experiment import Experiment, Run
+from physlm.experiment import Experiment
+from physlm.runs import Run
 from physlm.store import Store, open_store
 from physlm.training import layout
 from physlm.training.checkpoints import load_model

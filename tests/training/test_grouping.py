@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from physlm import experiment
-from physlm.experiment import Run
+from physlm.runs import Run
 from physlm.training import grouping
 
 TEXT = """

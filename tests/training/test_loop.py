@@ -18,7 +18,8 @@ import torch
 
 from physlm import catalog, experiment
 from physlm.errors import Interrupted
-from physlm.experiment import Experiment, Run
+from physlm.experiment import Experiment
+from physlm.runs import Run
 from physlm.store import Store, open_store
 from physlm.training import layout
 from physlm.training.checkpoints import load_model, load_state

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from physlm import experiment, steps
+from physlm import experiment, runs, steps
 from physlm.errors import Interrupted
-from physlm.experiment import Run
+from physlm.runs import Run
 from physlm.store import open_store
 from physlm.tasks.contract import Stream
 from physlm.training import layout
@@ -86,7 +86,7 @@ def test_each_stream_is_whole_and_in_its_order(by: str) -> None:
     counts = {None: own, **mixed}
     expected = {}
     for name, config in streams.items():
-        sample = experiment.language(config).sample(Stream("train", run.seed), np.arange(counts[name]))
+        sample = runs.language(config).sample(Stream("train", run.seed), np.arange(counts[name]))
         expected[name] = [sample[i].tobytes() for i in range(counts[name])]
     rest = {name: list(items) for name, items in expected.items()}
     for instance in shown:
@@ -102,7 +102,7 @@ def test_a_window_holds_one_stream_or_several() -> None:
         tokens, own, mixed = batches(run, None, 5)
         names = {}
         for name, config in {"own": run.task, **run.mixed}.items():
-            sample = experiment.language(config).sample(Stream("train", run.seed), np.arange(own + sum(mixed.values())))
+            sample = runs.language(config).sample(Stream("train", run.seed), np.arange(own + sum(mixed.values())))
             names |= {sample[i].tobytes(): name for i in range(len(sample))}
         return [{names[i.tobytes()] for i in instances_of(window)} for window in np.concatenate(tokens)]
 

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physlm import catalog, experiment
-from physlm.experiment import Experiment, Run
+from physlm.experiment import Experiment
 from physlm.models.gpt2 import Gpt2Config
+from physlm.runs import Run
 from physlm.store import Store, open_store
 from physlm.training import layout, sharing
 from physlm.training.checkpoints import load_model

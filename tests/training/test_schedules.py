@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from physlm import catalog, experiment
+from physlm import catalog, experiment, runs
 from physlm.errors import Interrupted
 from physlm.launch import planning
 from physlm.store import Store, open_store
@@ -79,7 +79,7 @@ def test_what_makes_no_sense_is_refused(knobs: dict[str, object], reason: str) -
         ScheduleConfig.model_validate(knobs)
 
 
-def curves(store: Store, runs: tuple[experiment.Run, ...]) -> pl.DataFrame:
+def curves(store: Store, runs: tuple[runs.Run, ...]) -> pl.DataFrame:
     return catalog.collect(store, [run.run_id for run in runs], [layout.CURVE_SOURCE])
 
 

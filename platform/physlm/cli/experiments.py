@@ -151,7 +151,7 @@ def _serve_metrics(port: int | None) -> None:
 
 
 def _show(store: Store, experiment: Experiment, as_json: bool) -> None:
-    fits, refused = steps.fits(store, experiment), steps.refusals(store, experiment)
+    fits, refused = steps.fitted(store, experiment)
     page = f"{experiment.key}/report.html"
     where = str((store.root / page).resolve()) if isinstance(store, LocalStore) else f"{store.url}/{page}"
     if as_json:

@@ -80,7 +80,7 @@ def fit(
         found = steps.fit(opened, experiment)
         options: dict[str, Any] = {"hold_out": "held_out"}
         data = {each.law: steps.table_of(opened, experiment, each.law, [by] if by else []) for each in found}
-        for name, reason in steps.refusals(opened, experiment).items():
+        for name, reason in steps.fitted(opened, experiment)[1].items():
             raise LawDataError(f"laws: {name} can't be fitted: {reason}")
     else:
         if law is None:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from physlm import experiment as experiments
-from physlm import models
+from physlm import models, runs
 from physlm.cli import console
 from physlm.cli.experiments import Json
 from physlm.errors import ExperimentError
@@ -41,7 +40,7 @@ def list_models(
     left_out = {}
     for name in models.registry():
         try:
-            rows[name] = _needs(experiments.model(name, settings or []), vocabulary, context, batch)
+            rows[name] = _needs(runs.model_config(name, settings or []), vocabulary, context, batch)
         except ExperimentError as error:
             left_out[name] = str(error)
     if not rows:
@@ -69,7 +68,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one architecture: its knobs with their meaning, and what one model of it needs."""
-    config = experiments.model(name, settings or [])
+    config = runs.model_config(name, settings or [])
     needs = _needs(config, vocabulary, context, batch)
     if as_json:
         console.print_json({"model": config.model_dump(mode="json"), "summary": _summary(name), **needs})

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from physlm import experiment, tasks
+from physlm import runs, tasks
 from physlm.cli import console, rendering
 from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption
 from physlm.datasets import answers, cards, evaluations, open_dataset, statistics, write_dataset, write_world
@@ -92,7 +92,7 @@ def _build(name: str, preset: str | None, settings: Sequence[str] | None) -> Tas
             inner[part] = dict(inner[part]) if isinstance(inner.get(part), dict) else {}
             inner = inner[part]
         inner[last] = value
-    return experiment.language(experiment.task_config({**knobs, "type": name}))
+    return runs.language(runs.task_config({**knobs, "type": name}))
 
 
 def _stream(split: str, seed: int) -> Stream:

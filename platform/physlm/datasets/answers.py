@@ -17,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm import experiment
+from physlm import runs
 from physlm.datasets.evaluations import asks
 from physlm.errors import ExperimentError, UserError
 from physlm.tasks.contract import Split, Stream, Task, TaskConfig, Verdict
@@ -121,14 +121,14 @@ def _config(where: str, row: Mapping[str, Any], task: Task[Any], configs: dict[s
         if not isinstance(knobs, dict) or knobs.get("type") != task.name:
             raise UserError(f'{where}: task must be the knobs of {task.name}, with "type": "{task.name}"')
         try:
-            configs[text] = experiment.task_config(knobs)
+            configs[text] = runs.task_config(knobs)
         except ExperimentError as error:
             raise UserError(f"{where}: {error}") from None
     return configs[text]
 
 
 def _judge(questions: list[_Question]) -> Iterator[Judged]:
-    task = experiment.language(questions[0].config)
+    task = runs.language(questions[0].config)
     instances = task.sample(questions[0].stream, np.array([q.index for q in questions], np.int64))
     for i, question in enumerate(questions):
         where = f"line {question.line}"

@@ -11,7 +11,7 @@ from math import log
 from typing import Any
 
 import physlm
-from physlm.experiment import world_id
+from physlm.runs import world_id
 from physlm.store.contract import Store
 from physlm.tasks.contract import Stream, Task
 

@@ -10,7 +10,7 @@ from itertools import count
 
 import numpy as np
 
-from physlm import experiment
+from physlm import runs
 from physlm.datasets.processes import processes
 from physlm.errors import UserError
 from physlm.tasks.contract import Instances, Stream, TaskConfig
@@ -57,5 +57,5 @@ def _batches(
 
 
 def _sample(config: TaskConfig, stream: Stream, first: int, stop: int, labels: bool) -> Instances:
-    instances = experiment.language(config).sample(stream, np.arange(first, stop, dtype=np.int64))
+    instances = runs.language(config).sample(stream, np.arange(first, stop, dtype=np.int64))
     return replace(instances, truth=(), labels=dict(instances.labels) if labels else {})

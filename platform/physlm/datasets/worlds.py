@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_jsonable_python
 from safetensors.numpy import save as save_arrays
 
-from physlm import experiment
+from physlm import runs
 from physlm.datasets import cards, evaluations, layout
 from physlm.errors import StoreError
 from physlm.store.contract import Store
@@ -24,8 +24,8 @@ def write_world(store: Store, config: TaskConfig) -> dict[str, Any]:
 
     Raises StoreError if the stored facts are others than this version of physlm makes.
     """
-    task = experiment.language(config)
-    world_id = experiment.world_id(config)
+    task = runs.language(config)
+    world_id = runs.world_id(config)
     key = layout.world_card_key(world_id)
     facts = {name: np.ascontiguousarray(array) for name, array in task.facts().items()}
     digest = _digest(facts)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from physlm import experiment
+from physlm import runs
 from physlm.datasets import cards, layout, shards
 from physlm.datasets.processes import processes
 from physlm.datasets.reading import DataSet, open_dataset
@@ -52,9 +52,9 @@ def _opened(url: str) -> Store:
 
 
 def _write_shard(job: _Job) -> Shard:
-    task = experiment.language(job.config)
+    task = runs.language(job.config)
     store = _opened(job.store)
-    prefix = layout.shards_prefix(experiment.world_id(job.config), job.stream)
+    prefix = layout.shards_prefix(runs.world_id(job.config), job.stream)
     instances = task.sample(job.stream, np.arange(job.first, job.first + job.count, dtype=np.int64))
     count = job.count if job.room is None else shards.cut(instances, job.room)
     shard = shards.put(store, prefix, task, instances, job.first, count, job.labels)
@@ -84,8 +84,8 @@ def write_dataset(
     unit, amount = ("instances", instances) if instances is not None else ("tokens", tokens)
     if amount is None or amount < 1 or workers < 1:
         raise UserError(f"a data set needs at least 1 of {unit} and of workers, got {amount} and {workers}")
-    task = experiment.language(config)
-    world_id = experiment.world_id(config)
+    task = runs.language(config)
+    world_id = runs.world_id(config)
     write_world(store, config)
     pilot = task.sample(stream, np.arange(_PILOT, dtype=np.int64))
     labels = labels and bool(pilot.labels)
@@ -125,7 +125,7 @@ class _Writer:
     ) -> None:
         self.store, self.task, self.stream = store, task, stream
         self.per_shard, self.labels, self.workers = per_shard, labels, workers
-        self.prefix = layout.shards_prefix(experiment.world_id(task.config), stream)
+        self.prefix = layout.shards_prefix(runs.world_id(task.config), stream)
         self.stored = set(store.list(self.prefix))
 
     def by_instances(self, amount: int, listen: Listener) -> list[Shard]:

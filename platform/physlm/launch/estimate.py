@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from physlm.experiment import Run
 from physlm.launch import local, planning
+from physlm.runs import Run
 
 # Dense bf16 peak in FLOP/s from the vendors' data sheets. What small models reach of it is an assumption, and said so.
 ACCELERATORS: Mapping[str, float] = {"A100": 312e12, "H100": 989e12}

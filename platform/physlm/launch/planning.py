@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from physlm.experiment import Run
 from physlm.models.contract import ModelConfig
+from physlm.runs import Run
 from physlm.training import sharing
 
 MAX_MEMBERS = 64  # more gain nothing on a CPU and little on an accelerator

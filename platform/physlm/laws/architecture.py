@@ -2,7 +2,9 @@ r"""How much an architecture multiplies capacity (Part 3.3, results 5 and 6; Par
 
     ln c = ln c₀(E) + ln m(architecture, E)
 
-with the first architecture as the reference, whose multiplier is 1, at each number of exposures E.
+with the first architecture as the reference, whose multiplier is 1, at each number of exposures E. An architecture is
+named after its knobs: `gpt2` has an MLP and attention, `gated` a gated MLP, `no_mlp` none, `experts` a mixture; `gla`
+and its like name what stands for attention; Canon layers add `+canon`.
 """
 
 from __future__ import annotations
@@ -18,16 +20,30 @@ from physlm.laws.exposures import PER_PARAMETER
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 
-ARCHITECTURE = Variable("architecture", "architecture", "name", column="model.type", levels=2, category=True)
+ARCHITECTURE = Variable(
+    "architecture",
+    "architecture",
+    "name",
+    column="model.architecture",
+    made="""CONCAT(
+        CASE WHEN "model.mixer" <> 'attention' THEN "model.mixer" WHEN "model.mlp" = 'gelu' THEN 'gpt2'
+             WHEN "model.mlp" = 'none' THEN 'no_mlp' ELSE "model.mlp" END,
+        CASE WHEN "model.canon" = '' THEN '' ELSE '+canon' END)""",
+    levels=2,
+    category=True,
+)
 SHOWN = Variable("E", "times each fact was shown", "exposures", column="training.exposures", category=True)
 
 _PART_3_3, _PART_4_1 = "Part 3.3 (arXiv 2404.05405), result 6", "Part 4.1 (SSRN 5240330)"
 PUBLISHED = {
-    ("llama", "100"): Anchor(1 / 1.3, 1 / 1.3, f"{_PART_3_3}: 1.3 times worse with a gated MLP"),
-    ("llama", "1000"): Anchor(1.0, 1.0, "Part 3.3 (arXiv 2404.05405), result 5: no difference"),
+    ("gated", "100"): Anchor(1 / 1.3, 1 / 1.3, f"{_PART_3_3}: 1.3 times worse with a gated MLP"),
+    ("gated", "1000"): Anchor(1.0, 1.0, "Part 3.3 (arXiv 2404.05405), result 5: no difference"),
     ("no_mlp", "100"): Anchor(0.0, 1 / 1.5, f"{_PART_3_3}: more than 1.5 times worse without MLP"),
-    ("canon", "100"): Anchor(1.10, 1.15, f"{_PART_4_1}: Canon layers add 10 to 15 %"),
-    ("linear", "100"): Anchor(1.4, 1.4, f"{_PART_4_1}: linear models store about 40 % more"),
+    ("gpt2+canon", "100"): Anchor(1.10, 1.15, f"{_PART_4_1}: Canon layers add 10 to 15 %"),
+    **{
+        (mixer, "100"): Anchor(1.4, 1.4, f"{_PART_4_1}: linear models store about 40 % more")
+        for mixer in ("gla", "mamba2", "gdn")
+    },
 }
 
 
@@ -121,9 +137,9 @@ class Architecture(_Architecture):
 
     @classmethod
     def example(cls) -> Example:
-        rows = [(a, e) for a in ("gpt2", "llama", "canon") for e in (100, 1000) for _ in range(3)]
-        truth = {"c_0[100]": 1.1, "c_0[1000]": 2.0, "m[llama,100]": 1 / 1.3, "m[llama,1000]": 1.0}
-        truth |= {"m[canon,100]": 1.12, "m[canon,1000]": 1.05}
+        rows = [(a, e) for a in ("gpt2", "gated", "gpt2+canon") for e in (100, 1000) for _ in range(3)]
+        truth = {"c_0[100]": 1.1, "c_0[1000]": 2.0, "m[gated,100]": 1 / 1.3, "m[gated,1000]": 1.0}
+        truth |= {"m[gpt2+canon,100]": 1.12, "m[gpt2+canon,1000]": 1.05}
         # No category can be extrapolated to: some runs of the known ones are held out.
         numbered = pl.DataFrame(rows, ["architecture", "E"], orient="row").with_row_index("group")
         return Example(numbered, truth, pl.col("group") % 3 == 2)

@@ -104,6 +104,7 @@ class Law(ABC):
     latex: ClassVar[str]
     source: ClassVar[str] = ""
     response: ClassVar[Variable]
+    made_from: ClassVar[Variable | None] = None  # what the response is derived from, over all moments of training
     variables: ClassVar[Sequence[Variable]]
     parameters: Sequence[Parameter]
     size: ClassVar[str]  # the variable whose values are left out one by one in cross-validation
@@ -135,6 +136,11 @@ class Law(ABC):
     def example(cls) -> Example:
         """A study that identifies the law; every registered law has one."""
         raise NotImplementedError(f"the law {cls.name} has no example")
+
+    @classmethod
+    def derived_rows(cls, table: pl.DataFrame) -> pl.DataFrame:
+        """A catalogue's table with the rows of measures that the law makes of others."""
+        return table
 
     def starts(self, data: Mapping[str, Array]) -> Array:
         """Values to start the search from, [s, k]; data includes the response."""

@@ -14,14 +14,23 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.augmentation import EXTRACTED
 from physlm.laws.contract import Anchor, Example, Law, Parameter, register
 from physlm.laws.noise import Noise, Normal
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.1 (arXiv 2309.14316): extraction follows the Q-probe"
-PROBED = Variable("probe", "accuracy of the Q-probe", "1", measure="q_probe_accuracy", levels=3, low=0.0, high=1.0)
+EXTRACTED = Variable(
+    "accuracy",
+    "share of questions about an attribute answered right",
+    "1",
+    measure=r"accuracy\.(?P<attribute>(?!questions)\w+)",
+    low=0.0,
+    high=1.0,
+)
+PROBED = Variable(
+    "probe", "accuracy of the Q-probe", "1", measure=r"probe\.q\.(?P<attribute>\w+)", levels=3, low=0.0, high=1.0
+)
 _IDENTITY = Anchor(1.0, 1.0, _SOURCE)
 
 

@@ -9,6 +9,7 @@ parameter: κ = 1. Published: 95.5 % predicted and 94.2 % measured for one fact,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -21,8 +22,26 @@ from physlm.laws.shares import ShareLaw
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.2 (arXiv 2309.14402)"
-HINT = Variable("h", "accuracy of the written hint", "1", measure="hint_accuracy", levels=2, low=1e-6, high=1.0)
-FACTS = Variable("m", "facts to recall", "facts", column="task.operands", low=1.0, high=100.0)
+_HINTED = r"(?P<question>(?!questions)\w+)_hint"
+ANSWERED = Variable(
+    "accuracy",
+    "share of right answers behind a hint, right or wrong",
+    "1",
+    measure=rf"answer\.answer_right\.{_HINTED}",
+    low=0.0,
+    high=1.0,
+)
+HINT = Variable(
+    "h",
+    "share of the hints' facts that are right",
+    "1",
+    measure=rf"answer\.fact_right\.{_HINTED}",
+    levels=2,
+    low=0.0,
+    high=1.0,
+)
+FACTS = Variable("m", "facts to recall", "facts", measure=rf"answer\.hint_facts\.{_HINTED}", low=1.0, high=100.0)
+GUESSED = replace(CHANCE, measure=rf"accuracy\.{_HINTED}")
 _KAPPA = Parameter(
     "kappa",
     "exponent of each recalled fact",
@@ -35,7 +54,8 @@ _KAPPA = Parameter(
 
 
 class _Hints(ShareLaw):
-    variables = (HINT, FACTS, CHANCE)
+    response = ANSWERED
+    variables = (HINT, FACTS, GUESSED)
     size = "h"
 
     def recalled(self, parameters: Array, data: Mapping[str, Array]) -> Array:

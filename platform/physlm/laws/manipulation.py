@@ -9,6 +9,7 @@ is ours. Published for the parity of a month without hint: 60.4 %, 75.9 % and 95
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.special import log_expit
 
 from physlm.laws.contract import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
-from physlm.laws.shares import ShareLaw
+from physlm.laws.shares import ACCURACY, ShareLaw
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.2 (arXiv 2309.14402)"
@@ -31,14 +32,16 @@ TRAINED = Variable(
     low=1.0,
 )
 CHANCE = Variable("chance", "accuracy by chance", "1", column="chance", low=0.0, high=0.999)
-QUESTION = Variable("question", "kind of question", "name", column="task.question", category=True)
+QUESTION = Variable("question", "kind of question", "name", column="{question}", category=True)
+BY_QUESTION = replace(ACCURACY, measure=r"accuracy\.(?P<question>(?!questions)\w+)")
 _PUBLISHED = {
-    "parity": Anchor(1e4, 1e4, f"{_SOURCE}: about 10,000 for the parity of a month"),
-    "ranking": Anchor(2.5e6, np.inf, f"{_SOURCE}: more than 2,500,000 to rank 100 majors"),
+    "month_mod_2": Anchor(1e4, 1e4, f"{_SOURCE}: about 10,000 for the parity of a month"),
+    "rank_luck": Anchor(2.5e6, np.inf, f"{_SOURCE}: more than 2,500,000 to rank 100 majors"),
 }
 
 
 class _Manipulation(ShareLaw):
+    response = BY_QUESTION
     variables = (TRAINED, CHANCE, QUESTION)
     size = "facts"
 
@@ -109,8 +112,8 @@ class Manipulation(_Manipulation):
         rows = [
             (facts, chance, question, 2000)
             for facts in (1250, 2500, 5000, 10_000, 20_000, 50_000, 100_000)
-            for question, chance in (("parity", 0.5), ("month", 1 / 12))
+            for question, chance in (("month_mod_2", 0.5), ("month_mod_12", 1 / 12))
         ]
         design = pl.DataFrame(rows, ["facts", "chance", "question", "n"], orient="row")
-        truth = {"n_0[month]": 2.5e4, "n_0[parity]": 9.5e3, "gamma": 1.15}
+        truth = {"n_0[month_mod_12]": 2.5e4, "n_0[month_mod_2]": 9.5e3, "gamma": 1.15}
         return Example(design, truth, pl.col("facts") == 100_000)

@@ -13,18 +13,19 @@ from typing import ClassVar
 import polars as pl
 
 from physlm.errors import LawDataError
-from physlm.laws.capacity import SHARPNESS, SIZE, WORLD, softmin
+from physlm.laws.capacity import SHARPNESS, SIZE, softmin
 from physlm.laws.contract import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 
+DATA = Variable("B", "information in the data", "bits", column="ceiling")
 MEMORISED = Variable("bits", "bits memorised", "bits", measure="memorised_bits")
 _SOURCE = "Morris et al. 2025 (arXiv 2505.24832)"
 
 
 class _Memorisation(Law):
     response = MEMORISED
-    variables = (SIZE, WORLD)
+    variables = (SIZE, DATA)
     size = "P"
 
 

@@ -20,7 +20,16 @@ from physlm.laws.exposures import PER_PARAMETER
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 
-EXPERTS = Variable("X", "experts in each layer", "experts", column="model.experts", levels=3, low=1.0, high=1e6)
+EXPERTS = Variable(
+    "X",
+    "experts in each layer",
+    "experts",
+    column="experts",
+    made="""CASE WHEN "model.mlp" = 'experts' THEN "model.experts" ELSE 1 END""",
+    levels=3,
+    low=1.0,
+    high=1e6,
+)
 _PUBLISHED = {
     "1000": (Anchor(1.3, 1.3, "Part 3.3 (arXiv 2404.05405), result 9: 1.3 times worse"),),
     "100": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from physlm.laws.variables import Variable
 REFERENCES = ("baseline", "dense", "gpt2", "none", "false", "0", "16")  # levels that others are compared with
 _LARGEST = 1e30  # beyond, or as close to 0, there is no such quantity
 _HELD_OUT, _CLUSTER = "held out", "cluster"
+_PLACES = ("layer", "position")  # columns that tell rows of one measure apart
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,42 @@ class Observed:
         return {name: values[where] for name, values in self.data.items()}
 
 
-def needed(law: type[Law]) -> tuple[list[str], list[str]]:
-    """Columns and measures of a catalogue's table that the law is fitted from."""
-    inputs = [*law.variables, law.response, *([law.noise.detail] if law.noise.detail else [])]
-    columns = [name for v in inputs for name in (v.column, *(_roots(v.made) if v.made else ())) if name]
-    return columns, [v.measure for v in inputs if v.measure]
+@dataclass(frozen=True)
+class Needed:
+    """What of a catalogue's table a law is fitted from.
+
+    columns    of its rows
+    variables  those that its measures hold
+    places     whether rows of single layers and positions count, instead of those of models as wholes
+    curve      whether all moments of training count, instead of the last alone
+    """
+
+    columns: Sequence[str]
+    variables: Sequence[Variable]
+    places: bool
+    curve: bool
+
+    def measures(self, known: Iterable[str]) -> list[str]:
+        """Those of the known measures that are needed."""
+        known = list(known)
+        return list(dict.fromkeys(name for v in self.variables if v.measure for name in v.matching(known)))
+
+
+def needed(law: type[Law]) -> Needed:
+    """What of a catalogue's table the law is fitted from."""
+    inputs = _inputs(law, law.noise)
+    named = [name for v in inputs for name in (v.column if v.group is None else None, *_roots(v))]
+    columns = [name for name in named if name is not None]
+    measured = [law.made_from or law.response, *law.variables]
+    return Needed(columns, measured, _by_place(inputs), law.made_from is not None)
+
+
+def _inputs(law: type[Law], noise: Noise) -> list[Variable]:
+    return [*law.variables, law.response, *([noise.detail] if noise.detail else [])]
+
+
+def _by_place(inputs: Sequence[Variable]) -> bool:
+    return any(v.column in _PLACES for v in inputs)
 
 
 def with_made(inputs: Sequence[Variable], table: pl.DataFrame) -> pl.DataFrame:
@@ -61,27 +93,42 @@ def with_made(inputs: Sequence[Variable], table: pl.DataFrame) -> pl.DataFrame:
     found = [
         pl.sql_expr(v.made).alias(str(v.column))
         for v in inputs
-        if v.made and v.column not in table.columns and set(_roots(v.made)) <= set(table.columns)
+        if v.made and v.column not in table.columns and set(_roots(v)) <= set(table.columns)
     ]
     return table.with_columns(found)
 
 
 def wide(law: type[Law], table: pl.DataFrame, beside: Sequence[str] = ()) -> pl.DataFrame:
-    """A catalogue's table as one row for each run: the law's variables by name, and the columns `beside`.
+    """A catalogue's table as one row for each value of the response, with the law's variables by name.
+
+    beside: further columns of the run.
 
     Any other table stays as it is. Raises LawDataError.
     """
     if "measure" not in table.columns:
         return table
-    inputs = [*law.variables, law.response, *([law.noise.detail] if law.noise.detail else [])]
+    table = law.derived_rows(table)
+    inputs = _inputs(law, law.noise)
     marked = with_made(inputs, table).with_columns(pl.lit(False).alias(_HELD_OUT), pl.lit(0).alias(_CLUSTER))
-    found = _pivot(law, inputs, marked).drop(_HELD_OUT, _CLUSTER)
+    found = _measurable(law, law.noise, _pivot(law, inputs, marked)).drop(_HELD_OUT, _CLUSTER)
     more = [name for name in beside if name in table.columns and name not in found.columns]
-    return found.join(table.unique("run_id").select("run_id", *more), on="run_id", how="left", maintain_order="left")
+    found = found.join(table.unique("run_id").select("run_id", *more), on="run_id", how="left", maintain_order="left")
+    return found.with_row_index("row")  # rows of one run may agree by chance
 
 
-def _roots(made: str) -> list[str]:
-    return pl.sql_expr(made).meta.root_names()
+def _measurable(law: type[Law], noise: Noise, table: pl.DataFrame) -> pl.DataFrame:
+    """Without conditions in which a run has learned nothing, where the scale of the noise is logarithmic."""
+    if noise.scale != "log":
+        return table
+    names = [v.name for v in law.variables]
+    nothing = table.filter(pl.col(law.response.name) <= 0).select(names).unique()
+    within = table.join(nothing, on=names, how="anti", maintain_order="left")
+    return within if within.height else table
+
+
+def _roots(variable: Variable) -> list[str]:
+    """The columns that its own is made of."""
+    return pl.sql_expr(variable.made).meta.root_names() if variable.made else []
 
 
 def observed(
@@ -94,15 +141,18 @@ def observed(
 ) -> Observed:
     """Pivot and check a table. Raises LawDataError with one sentence.
 
-    A catalogue's table is long: one row for each run and measure. Any other table is wide, one row for each run, with
-    `columns` naming the column of each variable and of the response. Rows that agree in `cluster` may err together.
+    A catalogue's table is long: one row for each run and measure. Any other table is wide, one row for each value of
+    the response, with `columns` naming the column of each variable and of the response. Rows that agree in `cluster`
+    may err together.
 
     A run of a catalogue may have learned less than nothing measurable. A law fitted on a logarithmic scale says nothing
     of such conditions: all their seeds are left out, and counted.
     """
     if table.height == 0:
         raise LawDataError("the table is empty; there is nothing to fit")
-    inputs = [*law.variables, law.response, *([noise.detail] if noise.detail else [])]
+    inputs = _inputs(law, noise)
+    if "measure" in table.columns and not columns:
+        table = law.derived_rows(table)
     marked = with_made(inputs, table).with_columns(
         (pl.lit(False) if hold_out is None else hold_out.fill_null(False)).alias(_HELD_OUT),
         _cluster(table, cluster).alias(_CLUSTER),
@@ -112,11 +162,8 @@ def observed(
     else:
         wide = _pivot(law, inputs, marked)
     whole = wide.height
-    if "measure" in table.columns and not columns and noise.scale == "log":
-        names = [v.name for v in law.variables]
-        nothing = wide.filter(pl.col(law.response.name) <= 0).select(names).unique()
-        within = wide.join(nothing, on=names, how="anti", maintain_order="left")
-        wide = within if within.height else wide
+    if "measure" in table.columns and not columns:
+        wide = _measurable(law, noise, wide)
     left_out = whole - wide.height
     for variable in inputs:
         _check_numbers(variable, wide[variable.name], noise, law)
@@ -195,33 +242,56 @@ def _wide(law: type[Law], inputs: Sequence[Variable], table: pl.DataFrame, colum
 def _pivot(law: type[Law], inputs: Sequence[Variable], table: pl.DataFrame) -> pl.DataFrame:
     if "run_id" not in table.columns or "value" not in table.columns:
         raise LawDataError("a table with a column 'measure' needs the columns 'run_id' and 'value' too")
-    wanted = {v.column for v in inputs if v.column and v.measure is None and v.column != "n"}
-    for column in sorted(wanted - set(table.columns)):
+    for column in sorted({v.column for v in inputs if v.column and v.group is None} - set(table.columns)):
         raise LawDataError(f"the table has no column {column!r}, which the law {law.name} needs")
-    runs = table.unique("run_id", maintain_order=True).select("run_id", _HELD_OUT, _CLUSTER, *sorted(wanted))
-    for variable in inputs:
-        if variable.column == "n":  # belongs to the response's row
-            continue
-        if variable.measure is None:
-            runs = runs.with_columns(_read(runs, str(variable.column), variable))
-            continue
-        rows = table.filter(pl.col("measure") == variable.measure)
-        if rows.height == 0:
-            raise LawDataError(f"no run was measured for {variable.measure} ({variable.meaning}, {variable.unit})")
-        twice = rows.filter(rows["run_id"].is_duplicated())
-        if twice.height:
-            raise LawDataError(
-                f"run {twice['run_id'][0]} has {variable.measure} twice; give each run's last observation alone"
-            )
-        items = [v for v in inputs if v.column == "n" and variable is law.response]
-        runs = runs.join(
-            rows.select("run_id", _read(rows, "value", variable), *(_read(rows, "n", v) for v in items)),
-            on="run_id",
-            how="left",
-        ).filter(pl.col(variable.name).is_not_null())  # a diverged run has nothing to fit
-        if runs.height == 0:
-            raise LawDataError(f"no run has a value of {variable.measure} beside the law's other measures")
-    return runs
+    places = [name for name in _PLACES if name in table.columns]
+    by_place = _by_place(inputs)
+    table = table.filter(pl.any_horizontal([pl.col(c).is_not_null() for c in places]) == by_place) if places else table
+    response, groups = _rows(law.response, table, places if by_place else [])
+    read = [v for v in inputs if v is not law.response and v.measure is None and v.group is None]
+    rows = response.select(
+        "run_id",
+        _HELD_OUT,
+        _CLUSTER,
+        *groups,
+        _read(response, law.response.column or "value", law.response),
+        *(_read(response, str(v.column), v) for v in read),
+    )
+    for variable in (v for v in inputs if v.measure is not None and v is not law.response):
+        found, own = _rows(variable, table, [])
+        keys = ["run_id", *(name for name in own if name in groups)]
+        value = _read(found, variable.column or "value", variable)
+        rows = rows.join(found.select(*keys, value), on=keys, how="left", maintain_order="left")
+    rows = rows.filter(pl.all_horizontal(pl.col(v.name).is_not_null() for v in inputs if v.measure is not None))
+    if rows.height == 0:
+        raise LawDataError(f"no run has a value of {law.response.measure} beside the law's other measures")
+    for variable in (v for v in inputs if v.group is not None):
+        known = rows[str(variable.group)]
+        if variable.otherwise is not None:
+            known = known.fill_null(str(variable.otherwise))
+        if not variable.category:
+            known = known.cast(pl.Float64, strict=False)
+        named = known.alias(variable.name)
+        rows = rows.with_columns(named).with_columns(_read(named.to_frame(), variable.name, variable))
+    return rows.select("run_id", *(v.name for v in inputs), _HELD_OUT, _CLUSTER)
+
+
+def _rows(variable: Variable, table: pl.DataFrame, places: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+    """The rows that hold a measured variable, with a column for each group of its measure; a diverged run has none."""
+    matching = variable.matching(table["measure"].drop_nulls().unique().sort())
+    rows = table.filter(pl.col("measure").is_in(list(matching)))
+    if rows.height == 0:
+        raise LawDataError(f"no run was measured for {variable.measure} ({variable.meaning}, {variable.unit})")
+    twice = rows.filter(rows.select("run_id", "measure", *places).is_duplicated())
+    if twice.height:
+        raise LawDataError(
+            f"run {twice['run_id'][0]} has {twice['measure'][0]} twice; give each run's last observation alone"
+        )
+    groups = list(next(iter(matching.values())))
+    named = {name: {measure: parts[name] for measure, parts in matching.items()} for name in groups}
+    return rows.with_columns(
+        pl.col("measure").replace_strict(values, return_dtype=pl.String).alias(name) for name, values in named.items()
+    ), groups
 
 
 def _read(table: pl.DataFrame, column: str, variable: Variable) -> pl.Expr:

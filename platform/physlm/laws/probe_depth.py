@@ -19,8 +19,10 @@ from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.1 (arXiv 2407.20311)"
-DISTANCE = Variable("t", "steps from the question", "steps", column="distance", levels=3, low=0.0, high=1e4)
-LAYER = Variable("layer", "first layer whose probe is right", "layers", measure="probe_frontier", low=0.0, high=1e4)
+DISTANCE = Variable("t", "steps from the question", "steps", column="position", levels=3, low=0.0, high=1e4)
+LAYER = Variable(
+    "layer", "first layer whose probe is right", "layers", measure="probe.depth.nece.frontier", low=0.0, high=1e4
+)
 _FIRST = Parameter("l_0", "layer for what the question names", "layers", -1e3, 1e4, (1.0,), scale="linear")
 
 

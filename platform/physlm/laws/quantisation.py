@@ -3,11 +3,14 @@ r"""Capacity after rounding the weights to b bits (Part 3.3, result 8; law 4 of 
     c(b) = c_f · b^γ / (b^γ + b₀^γ)
 
 bits of knowledge per parameter. The form is ours; published are no loss at 8 bits and less than half at 4.
+Measures such as `knowledge_bits@int8` give a run's capacity at 8 bits, beside `knowledge_bits` for exact weights, taken
+for 16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +23,8 @@ from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.3 (arXiv 2404.05405), result 8"
-BITS = Variable("b", "bits of a stored weight", "bits", column="quantisation.bits", levels=3, low=1.0, high=64.0)
+BITS = Variable("b", "bits of a stored weight", "bits", column="{b}", otherwise=16, levels=3, low=1.0, high=64.0)
+ROUNDED = replace(PER_PARAMETER, measure=r"bits_per_parameter(_int(?P<b>\d+))?")
 FULL = Parameter("c_f", "capacity with exact weights", "bits per parameter", 1e-2, 100.0, (1.0, 2.0))
 _PUBLISHED = {
     8: Anchor(1.0, 1.0, f"{_SOURCE}: no loss at 8 bits"),
@@ -29,7 +33,7 @@ _PUBLISHED = {
 
 
 class _Quantisation(Law):
-    response = PER_PARAMETER
+    response = ROUNDED
     variables = (BITS,)
     size = "b"
 

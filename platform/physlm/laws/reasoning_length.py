@@ -9,6 +9,7 @@ for a solution of op operations, each wrong with chance ε. Published for op_tra
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,11 +18,12 @@ from scipy.special import log_expit, logit
 
 from physlm.laws.contract import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
-from physlm.laws.shares import ShareLaw
+from physlm.laws.shares import ACCURACY, ShareLaw
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.2 (arXiv 2408.16293), figure 3: med_pq"
-LENGTH = Variable("op", "operations of the solution", "operations", column="task.op", levels=3, low=1.0, high=1e5)
+LENGTH = Variable("op", "operations of the solution", "operations", column="position", levels=3, low=1.0, high=1e5)
+BY_LENGTH = replace(ACCURACY, measure=r"accuracy(\.op_\d+)?")  # as trained, and where all solutions are longer
 TRAINED = Variable("op_train", "most operations trained on", "operations", column="task.max_op", low=1.0, high=1e5)
 _ERROR = Parameter(
     "eps_0",
@@ -35,6 +37,7 @@ _ERROR = Parameter(
 
 
 class _Length(ShareLaw):
+    response = BY_LENGTH
     variables = (LENGTH, TRAINED)
     size = "op"
 

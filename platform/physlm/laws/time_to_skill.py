@@ -5,11 +5,16 @@ r"""Tokens until a model can follow k hops, and how far an architecture comes (P
 tokens of training, with a ratio ρ for each architecture; runs that have not learned it in their budget are known to
 need longer (censored). Within a budget T a model reaches k = 1 + ln(T/T₁)/ln ρ hops, so that the ratio of ln ρ is how
 many times deeper an architecture comes. Published: 2 to 4 times with Canon layers.
+
+Of a catalogue's runs T is where the learning curve falls to ln 2 nats for each token trained on, an even chance of the
+right one; so it means something for tasks that train on answers alone, such as `depo`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import log
 from typing import ClassVar
 
 import numpy as np
@@ -24,13 +29,17 @@ from physlm.laws.variables import Variable
 
 _SOURCE = "Part 4.1 (SSRN 5240330): reasoning depth with Canon layers"
 HOPS = Variable("k", "hops", "hops", column="task.hops", levels=3, low=1.0, high=1e4)
-KIND = Variable("architecture", "architecture", "name", column=ARCHITECTURE.column, category=True)
+KIND = replace(ARCHITECTURE, levels=1)
+_EVEN = log(2)  # nats
 TIME = Variable("T", "training until half of the answers are right", "tokens", measure="tokens_to_skill", low=1.0)
 _FIRST = Parameter("T_1", "tokens for one hop", "tokens", 1.0, 1e18, (1e5, 1e7, 1e9))
 
 
 class _Skill(Law):
     response = TIME
+    made_from = Variable(
+        "loss", "mean loss since the last point of the learning curve", "nats", measure="training_loss"
+    )
     variables = (HOPS, KIND)
     size = "k"
     noise: ClassVar[Noise] = Censored()
@@ -48,6 +57,28 @@ class _Skill(Law):
     def starts(self, data: Mapping[str, Array]) -> Array:
         guesses = self.ratio[-1]
         return np.array([[t, *(g for _ in self.parameters[1:])] for t in _FIRST.guesses for g in guesses])
+
+    @classmethod
+    def derived_rows(cls, table: pl.DataFrame) -> pl.DataFrame:
+        if TIME.measure in table["measure"]:
+            return table
+        curve = table.filter(pl.col("measure") == "training_loss").sort("run_id", "tokens")
+        curve = curve.filter(pl.col("value").is_not_null().all().over("run_id"))  # without runs that diverged
+        before = pl.col("value", "tokens").shift().over("run_id").name.suffix(" before")
+        share = (pl.col("value before") - _EVEN) / (pl.col("value before") - pl.col("value"))
+        growth = (pl.col("tokens") / pl.col("tokens before")).log()
+        between = (pl.col("tokens before").log() + share * growth).exp().fill_null(pl.col("tokens"))
+        curve = curve.with_columns(before).with_columns(passed=pl.col("value") <= _EVEN, between=between)
+        # Of each run the first point where it has passed, or else the last.
+        passed = curve.filter("passed").unique("run_id", keep="first", maintain_order=True)
+        never = curve.filter(~pl.col("passed").any().over("run_id")).unique("run_id", keep="last", maintain_order=True)
+        found = pl.concat(
+            [
+                passed.with_columns(pl.col("between").alias("value"), pl.lit(0.0).alias("censored")),
+                never.with_columns(pl.col("tokens").cast(pl.Float64).alias("value"), pl.lit(1.0).alias("censored")),
+            ]
+        ).with_columns(pl.lit(TIME.measure).alias("measure"))
+        return pl.concat([table, found.select(*table.columns, "censored")], how="diagonal_relaxed")
 
     def check(self, data: Mapping[str, Array]) -> None:
         if len(np.unique(data["T"])) < 3:
@@ -87,7 +118,7 @@ class TimeToSkill(_Skill):
         return {f"depth[{a}]": reach[..., i] for i, a in enumerate(self.levels["architecture"]) if i}
 
     def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
-        published = {"canon": (Anchor(2.0, 4.0, _SOURCE),)}
+        published = {"gpt2+canon": (Anchor(2.0, 4.0, _SOURCE),)}
         return [
             Quantity(f"depth[{a}]", f"times as many hops that {a} reaches", "1", published.get(a, ()))
             for a in self.levels["architecture"][1:]
@@ -95,6 +126,6 @@ class TimeToSkill(_Skill):
 
     @classmethod
     def example(cls) -> Example:
-        rows = [(k, a, 3e9) for k in (1, 2, 3, 4, 5, 6, 8) for a in ("gpt2", "canon")]
-        truth = {"T_1": 2e7, "rho[gpt2]": 2.6, "rho[canon]": 1.6}
+        rows = [(k, a, 3e9) for k in (1, 2, 3, 4, 5, 6, 8) for a in ("gpt2", "gpt2+canon")]
+        truth = {"T_1": 2e7, "rho[gpt2]": 2.6, "rho[gpt2+canon]": 1.6}
         return Example(pl.DataFrame(rows, ["k", "architecture", "budget"], orient="row"), truth, pl.col("k") == 5, 0.2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import log, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from physlm.catalog import Observation
 from physlm.measures.contract import Measure, Member, register
 from physlm.measures.sentences import is_grammar, lack
+from physlm.tasks.cfg import Cfg
 from physlm.tasks.contract import Instances, Stream, Task
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ class Kl(Measure):
     excess_loss  the model's loss on what came next, less the true surprisal: the same in expectation but for the
                  smoothing, and noisier
 
-    Standard errors are clustered by sentence.
+    `chance` is that of a uniform guess among the tokens in use. Standard errors are clustered by sentence.
     """
 
     name = "kl"
+    version = 2
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
@@ -51,23 +53,45 @@ def observations(member: Member, instances: Instances, log_q: NDArray[np.float64
     """log_q float64 [total, vocabulary]: the model's log-probabilities of what follows each token of the sentences."""
     assert is_grammar(member.task)
     p = member.task.next_token(instances.tokens, instances.offsets)
-    smoothed = np.log((p + SMOOTHING) / (1 + SMOOTHING * p.shape[1]))
-    model = np.log((np.exp(log_q) + SMOOTHING) / (1 + SMOOTHING * p.shape[1]))
-    divergence = (p * (smoothed - model)).sum(1)
-    following = np.append(instances.tokens[1:], member.task.separator)
-    following[instances.offsets[1:] - 1] = member.task.separator
-    token = np.arange(len(following))
-    excess = np.log(p[token, following]) - log_q[token, following]
-    return [_per_token(name, values, instances) for name, values in (("kl", divergence), ("excess_loss", excess))]
+    truth, guess = _smoothed(p), 1 / member.task.used_tokens
+    true_surprisal, following = surprisals(member.task, instances, p)
+    excess = -log_q[np.arange(len(following)), following] - true_surprisal
+
+    def divergence(log_model: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        return np.asarray((p * (truth - log_model)).sum(1))
+
+    smoothed_guess = log((guess + SMOOTHING) / (1 + SMOOTHING * p.shape[1]))
+    return [
+        _per_token("kl", divergence(_smoothed(np.exp(log_q))), divergence(smoothed_guess), instances),
+        _per_token("excess_loss", excess, -log(guess) - true_surprisal, instances),
+    ]
 
 
-def _per_token(name: str, values: NDArray[np.float64], instances: Instances) -> Observation:
+def surprisals(
+    task: Cfg, instances: Instances, p: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What follows each token of whole sentences: its true surprisal in nats, [total], and the token itself, [total].
+
+    p: float64 [total, vocabulary], the exact distributions.
+    """
+    following = np.append(instances.tokens[1:], task.separator).astype(np.int64)
+    following[instances.offsets[1:] - 1] = task.separator
+    return -np.log(p[np.arange(len(following)), following]), following
+
+
+def _smoothed(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.log((p + SMOOTHING) / (1 + SMOOTHING * p.shape[1])))
+
+
+def _per_token(
+    name: str, values: NDArray[np.float64], guessed: NDArray[np.float64], instances: Instances
+) -> Observation:
     lengths = instances.lengths
     sums = np.add.reduceat(values, instances.offsets[:-1])
     value = float(sums.sum() / lengths.sum())
     residuals = sums - value * lengths
     stderr = sqrt(float((residuals**2).sum())) / float(lengths.sum())
-    return Observation(name, value, "nats per token", stderr, len(lengths), floor=0.0)
+    return Observation(name, value, "nats per token", stderr, len(lengths), chance=float(guessed.mean()), floor=0.0)
 
 
 def predictions(decoder: Decoder, drawn: Sequence[Instances], separators: Sequence[int]) -> list[NDArray[np.float64]]:

@@ -36,7 +36,7 @@ class Quantisation:
 
 
 QUANTISATIONS: Mapping[str, Quantisation] = {
-    q.name: q for q in (Quantisation("int8", 8), Quantisation("int4", 4), Quantisation("int4g32", 4, 32))
+    q.name: q for q in (*(Quantisation(f"int{bits}", bits) for bits in (8, 6, 5, 4, 3)), Quantisation("int4g32", 4, 32))
 }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from physlm import catalog
-from physlm.experiment import Run
 from physlm.measures.contract import Measure, Member
 from physlm.models.decoder import Decoder
+from physlm.runs import Run
 from physlm.store.contract import Store
 from physlm.training import layout
 from physlm.training.checkpoints import load_model

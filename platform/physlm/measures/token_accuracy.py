@@ -21,11 +21,12 @@ INSTANCES = 500
 class TokenAccuracy(Measure):
     """Share of predicted tokens that are the likeliest ones, by teacher forcing on fresh instances.
 
-    Where only answers are trained on it tells of progress before whole answers are right. Standard error clustered by
-    instance.
+    Where only answers are trained on it tells of progress before whole answers are right. `chance` is the share of the
+    most frequent one of these tokens. Standard error clustered by instance.
     """
 
     name = "token_accuracy"
+    version = 2
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         return [[observation(scored)] for scored in score(decoder, members, INSTANCES)]
@@ -40,4 +41,5 @@ def observation(scored: Scored) -> Observation:
     right = np.bincount(owner, counted & scored.right, len(instances))
     value = float(right.sum() / asked.sum())
     stderr = float(np.sqrt(((right - value * asked) ** 2).sum()) / asked.sum())
-    return Observation("token_accuracy", value, "1", stderr, len(instances), floor=0.0, ceiling=1.0)
+    chance = float(np.bincount(instances.tokens[counted]).max() / asked.sum())
+    return Observation("token_accuracy", value, "1", stderr, len(instances), chance, floor=0.0, ceiling=1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import log, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from physlm.catalog import Observation
 from physlm.measures.accuracy import share_stderr
 from physlm.measures.contract import Measure, Member, register
+from physlm.measures.kl import surprisals
 from physlm.measures.sentences import Sentences, is_grammar, lack, write
-from physlm.tasks.contract import Task
+from physlm.tasks.contract import Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
 SENTENCES = 1000
+_DRAWN = 300  # true sentences that chance is computed from
 
 
 @register
@@ -26,11 +28,12 @@ class Validity(Measure):
     """Whole sentences written at temperature 1, from nothing (`validity`) and from a true beginning of 50 tokens, or of
     all but one where the shortest sentence has fewer (`validity.continue`). Checked by an exact parser.
 
-    `sentence_length` is the mean length in tokens of those written from nothing; its `ceiling` is the longest
-    sentence's.
+    `chance` is that of a writer who draws each token, the end too, from all tokens in use alike. `sentence_length` is
+    the mean length in tokens of those written from nothing; its `ceiling` is the longest sentence's.
     """
 
     name = "validity"
+    version = 2
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
@@ -38,9 +41,15 @@ class Validity(Measure):
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         whole = write(decoder, members, [0] * len(members), SENTENCES)
-        begun = write(decoder, members, [_cut(m.task) for m in members], SENTENCES)
+        cuts = [_cut(m.task) for m in members]
+        begun = write(decoder, members, cuts, SENTENCES)
         return [
-            [share("validity", w), share("validity.continue", b), length(w)] for w, b in zip(whole, begun, strict=True)
+            [
+                share("validity", w, chance(m.task, m.seed)),
+                share("validity.continue", b, chance(m.task, m.seed, cut)),
+                length(w),
+            ]
+            for m, w, b, cut in zip(members, whole, begun, cuts, strict=True)
         ]
 
 
@@ -49,11 +58,22 @@ def _cut(task: Task[Any]) -> int:
     return min(50, task.grammar.min_length - 1)
 
 
-def share(name: str, sentences: Sentences) -> Observation:
+def share(name: str, sentences: Sentences, chance: float) -> Observation:
     """How many are sentences of the language."""
-    return Observation(
-        name, float(sentences.valid.mean()), "1", share_stderr(sentences.valid), len(sentences.valid), None, 0.0, 1.0
-    )
+    valid = sentences.valid
+    return Observation(name, float(valid.mean()), "1", share_stderr(valid), len(valid), chance, 0.0, 1.0)
+
+
+def chance(task: Task[Any], seed: int, cut: int = 0) -> float:
+    """Probability that uniform tokens after `cut` true ones make a sentence: a mean over true sentences s of
+    u(s) / p(s), what the uniform writer gives the rest of s over what the language gives it."""
+    assert is_grammar(task)
+    drawn = task.sample(Stream("test", seed), np.arange(_DRAWN, dtype=np.int64))
+    surprisal, _ = surprisals(task, drawn, task.next_token(drawn.tokens, drawn.offsets))
+    place = np.arange(len(surprisal)) - np.repeat(drawn.offsets[:-1], drawn.lengths)
+    written = place >= cut  # what follows the token at place i is the sentence's token i + 1; place 0 is the separator
+    terms = np.where(written, surprisal - log(task.used_tokens), 0.0)
+    return float(np.exp(np.add.reduceat(terms, drawn.offsets[:-1])).mean())
 
 
 def length(sentences: Sentences) -> Observation:

@@ -1,7 +1,23 @@
-"""Synthetic persons and the texts about them: pools of names and facts, sentences, worlds of any size, a writer."""
+"""Synthetic persons and the texts about them: pools of names and facts, worlds of any size, what is told of a person in
+which sentences, a writer."""
 
+from physlm.people.telling import FULL_NAME, VALUES, Manner, Telling
 from physlm.people.wordings import ATTRIBUTES, Attribute
-from physlm.people.world import FACTS, World
+from physlm.people.world import FACTS, NAME_FACTS, World
 from physlm.people.writing import AGAIN, Lexicon, Script, Written
 
-__all__ = ["AGAIN", "ATTRIBUTES", "FACTS", "Attribute", "Lexicon", "Script", "World", "Written"]
+__all__ = [
+    "AGAIN",
+    "ATTRIBUTES",
+    "FACTS",
+    "FULL_NAME",
+    "NAME_FACTS",
+    "VALUES",
+    "Attribute",
+    "Lexicon",
+    "Manner",
+    "Script",
+    "Telling",
+    "World",
+    "Written",
+]

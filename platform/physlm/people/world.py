@@ -34,6 +34,7 @@ FACTS = (
     "company",
     "company_city",
 )
+NAME_FACTS = FACTS[:3]
 NAMES = FACTS[:3]
 DRAWN = FACTS[3:11]  # uniform and independent
 MAJORITY = 0.137  # share of the companies that sit in one city, as in Part 3.1's list
@@ -106,9 +107,9 @@ class World:
         """The city of each company, int32 [companies]."""
         companies, cities = self.size("company"), self.size("company_city")
         key = randomness.key("people", "company cities", self._seed)
-        draws = randomness.words(key, np.arange(companies + 1, dtype=np.int64), 1)[:, 0].astype(np.uint64)
-        home = int(draws[-1] * np.uint64(cities) >> _SHIFT)
-        elsewhere = (home + 1 + (draws[:-1] * np.uint64(cities - 1) >> _SHIFT).astype(np.int64)) % cities
+        draws = randomness.words(key, np.arange(companies + 1, dtype=np.int64), 1)[:, 0]
+        home = int(randomness.scaled(draws[-1:], cities)[0])
+        elsewhere = (home + 1 + randomness.scaled(draws[:-1], cities - 1)) % cities
         rank = randomness.permutation(randomness.key("people", "companies", self._seed), 0, companies)
         at_home = rank < round(MAJORITY * companies)
         return np.where(at_home, home, elsewhere).astype(np.int32)

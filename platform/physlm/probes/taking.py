@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from physlm import catalog
-from physlm.experiment import Run
 from physlm.measures.contract import Member
 from physlm.measures.taking import load
 from physlm.models.decoder import Decoder, initialise
 from physlm.probes.contract import Probe
 from physlm.probes.samples import INSTANCES
+from physlm.runs import Run
 from physlm.store.contract import Store
 from physlm.training import layout
 

@@ -21,4 +21,6 @@ class UpdateConfig(ProbeConfig):
 class QuestionConfig(UpdateConfig):
     """The same for texts that end with a question."""
 
-    questions: int = Field(1500, ge=30, le=10_000_000, description="most texts of each kind of question")
+    instances: int = Field(2000, ge=30, le=1_000_000, description="that are asked about: a third is for testing")
+    steps: int = Field(600, ge=1, le=1_000_000, description="of training")
+    questions: int = Field(6000, ge=30, le=10_000_000, description="most texts of each kind of question")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physlm.experiment import Run, Value
+from physlm.experiment import Value
 from physlm.report.evidence import Evidence
+from physlm.runs import Run
 from physlm.telemetry.conditions import per_condition
 
 SIZE = "parameters_counted"

@@ -12,8 +12,9 @@ import polars as pl
 
 from physlm import catalog, sweeps
 from physlm.errors import MissingObject
-from physlm.experiment import Experiment, Run
+from physlm.experiment import Experiment
 from physlm.laws import Fit
+from physlm.runs import Run
 from physlm.store import Store
 from physlm.sweeps import Choice
 from physlm.training import layout
@@ -70,17 +71,17 @@ def gather(store: Store, experiment: Experiment) -> Evidence:
     markers = _read_each(store, run_ids, layout.completed_key)
     conditions = _read_each(store, run_ids, layout.run_key)
     makers = {str(sorted(run["made_by"].items())): run["made_by"] for run in conditions.values()}
-    laws = _read_each(store, experiment.file.laws, lambda law: f"{experiment.key}/laws/{law}.json")
+    laws = _read_each(store, experiment.file.laws, experiment.law_key)
     return Evidence(
         experiment,
-        catalog.read(store, f"{experiment.key}/observations.parquet"),
+        catalog.read(store, experiment.observations_key),
         {law: Fit.from_json(document) for law, document in laws.items() if "refused" not in document},
         {law: document["refused"] for law, document in laws.items() if "refused" in document},
         markers,
         [makers[key] for key in sorted(makers)],
         _read_each(store, sorted({run.world_id for run in experiment.runs}), lambda world: f"worlds/{world}/card.json"),
         [Choice.from_json(c) for c in store.get_json(sweeps.key(experiment))] if experiment.file.sweep else [],
-        _read_each(store, experiment.file.laws, lambda law: f"{experiment.key}/laws/{law}-conventions.json"),
+        _read_each(store, experiment.file.laws, experiment.conventions_key),
     )
 
 

@@ -106,7 +106,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         runs=tables.runs(evidence, grid, leading),
         runs_text=_runs_text(evidence, grid),
         runs_more="All observations, with learning curves and every measure:",
-        observations_key=f"{experiment.key}/observations.parquet",
+        observations_key=experiment.observations_key,
         cost=tables.cost(evidence),
         cost_text=_cost_text(evidence),
         notes=_notes(evidence),

@@ -88,26 +88,6 @@ class BiodConfig(TaskConfig):
         return self.chunks * self.chunk_length
 
 
-def _distinct_strings(key: int, count: int, length: int, symbols: int) -> NDArray[np.int32]:
-    """`count` distinct strings, uniform without replacement. Returns int32 [count, length], symbols from 0."""
-    total = symbols**length
-    if 2 * count > total:  # so few exist that all can be listed and shuffled
-        codes = randomness.permutation(key, 0, total)[:count]
-        powers = symbols ** np.arange(length - 1, -1, -1)
-        return ((codes[:, None] // powers) % symbols).astype(np.int32)
-    strings = np.empty((0, length), np.int32)
-    drawn = 0
-    while len(strings) < count:  # reject repetitions, keeping the first of each in order of drawing
-        indices = np.arange(drawn, drawn + max(1024, 2 * (count - len(strings))), dtype=np.int64)
-        drawn += len(indices)
-        # 32-bit words times symbols, high half: bias below symbols/2³²
-        draws = randomness.words(key, indices, length).astype(np.uint64) * np.uint64(symbols) >> np.uint64(32)
-        strings = np.concatenate([strings, draws.astype(np.int32)])
-        _, first = np.unique(strings, axis=0, return_index=True)
-        strings = strings[np.sort(first)]
-    return strings[:count]
-
-
 @register
 class Biod(Task[BiodConfig]):
     """Synthetic persons of exactly known information content."""
@@ -236,7 +216,9 @@ class Biod(Task[BiodConfig]):
     def _names(self) -> NDArray[np.int32]:
         """int32 [N, name_length], symbols from 0."""
         c = self.config
-        return _distinct_strings(randomness.key("biod", "names", c.seed), c.people, c.name_length, c.vocabulary)
+        return randomness.distinct_strings(
+            randomness.key("biod", "names", c.seed), c.people, c.name_length, c.vocabulary
+        )
 
     @cached_property
     def _values(self) -> NDArray[np.int32]:
@@ -249,7 +231,7 @@ class Biod(Task[BiodConfig]):
         c = self.config
         return np.stack(
             [
-                _distinct_strings(
+                randomness.distinct_strings(
                     randomness.key("biod", "diversity", c.seed, k), c.diversity, c.chunk_length, c.vocabulary
                 )
                 for k in range(c.attributes)
@@ -260,8 +242,8 @@ class Biod(Task[BiodConfig]):
         """Values of n persons, int32 [n, K, C·L]."""
         c = self.config
         key = randomness.key("biod", purpose, c.seed)
-        draws = randomness.words(key, people, c.attributes * c.chunks).astype(np.uint64) * np.uint64(c.diversity)
-        choice = (draws >> np.uint64(32)).astype(np.int64).reshape(len(people), c.attributes, c.chunks)
+        draws = randomness.scaled(randomness.words(key, people, c.attributes * c.chunks), c.diversity)
+        choice = draws.reshape(len(people), c.attributes, c.chunks)
         chunks = self._sets[np.arange(c.attributes)[None, :, None], choice]  # [n, K, C, L]
         return chunks.reshape(len(people), c.attributes, c.value_length)
 

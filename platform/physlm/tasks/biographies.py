@@ -12,36 +12,27 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import permutations
-from math import lcm, log, prod
+from math import log, prod
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm import randomness
-from physlm.people import AGAIN, ATTRIBUTES, FACTS, Lexicon, Script, World, pools
-from physlm.people.wordings import QUESTIONS_EACH, SENTENCES
+from physlm.people import AGAIN, ATTRIBUTES, FACTS, FULL_NAME, Lexicon, Manner, Script, Telling, World, pools
+from physlm.people.wordings import QUESTIONS_EACH
 from physlm.tasks.answers import LazyLabels, compare
 from physlm.tasks.contract import Axis, Instances, Knowledge, Questions, Split, Stream, Task, TaskConfig, Verdict
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
 OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
 BIOGRAPHY, CELEBRITY, JUNK, QUESTION = range(4)  # classes of the label `kind`
-NAME_FACTS, VALUE_FACTS = FACTS[:3], FACTS[4:]
+VALUE_FACTS = FACTS[4:]
 FIRST_VALUE = FACTS.index("birth_month")
-# The value of each attribute as it stands in texts, and the attribute of each fact.
-VALUES = {attribute: f"{{{attribute}}}" for attribute in ATTRIBUTES} | {
-    "birth_date": "{birth_month} {birth_day} , {birth_year}"
-}
-ATTRIBUTE_OF = [-1, -1, -1, -1, 0, 0, 0, 1, 2, 3, 4, 5]  # by fact
-FULL_NAME = " ".join(f"{{{fact}}}" for fact in NAME_FACTS)
+ATTRIBUTE_OF = [-1, -1, -1, -1, 0, 0, 0, 1, 2, 3, 4, 5]  # of each fact
 _HEAD = 2  # forms before the sentences: the separator and the tag
 QUESTION_FORM, ANSWER_FORM = 2, 3  # places in a question's sequence
-_COUPLES = ((0, 1), (2, 3), (4, 5))  # neighbours in the common order
-_MOST_PERSONS_AVERAGED = 1 << 17
 
 
 class BiographiesConfig(TaskConfig):
@@ -125,20 +116,6 @@ class BiographiesConfig(TaskConfig):
 ConfigT = TypeVar("ConfigT", bound=BiographiesConfig)
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How texts about a person vary: fixed wordings and orders, or None for anew each time."""
-
-    wordings: int | None
-    permute: bool
-    orders: int | None
-
-    @property
-    def texts(self) -> int:
-        """Combinations of what is fixed: the texts of a person go through them in turn."""
-        return lcm(self.wordings or 1, self.orders or 1)
-
-
 class Asked(NamedTuple):
     """A question: where in the instance its answer begins, the answer, what is asked, of whom."""
 
@@ -195,20 +172,6 @@ class Truths(Sequence[Asked]):
         return Asked(start - int(self.offsets[i]), answer, int(self.drawn.question[i]), persons)
 
 
-def below(words: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
-    """Numbers below n from random words, n far below 2³²."""
-    return (words.astype(np.uint64) * np.uint64(n) >> np.uint64(32)).astype(np.int64)
-
-
-@njit(cache=True)
-def _arrange(templates, order, forms, fullname, named, sequence):  # type: ignore[no-untyped-def]
-    """forms: [2, attributes, sentences], those with the name and those with a pronoun; named: the one with the name."""
-    for i in range(len(templates)):
-        for j in range(order.shape[1]):
-            attribute = order[i, j]
-            sequence[i, _HEAD + j] = forms[0 if fullname or j == named else 1, attribute, templates[i, attribute]]
-
-
 class Biographies(Task[ConfigT]):
     """The language of a world of persons; subclasses say what is asked."""
 
@@ -231,21 +194,14 @@ class Biographies(Task[ConfigT]):
         self.script = Script(self.lexicon, [*FACTS, *self.extra_slots])
         self._separator_form, self._tag_form = self.script.form("<s>"), self.script.form("<useful>")
         self._name_form = self.script.form(f"<s> {FULL_NAME} <s>")
-        gendered = c.pronoun == "gendered"
-        self._sentences = np.array(
-            [
-                [
-                    [
-                        self.script.form(
-                            f"{subject} {line}".replace("{was}", was).replace("{value}", VALUES[attribute])
-                        )
-                        for line in SENTENCES[attribute][: c.sentences]
-                    ]
-                    for attribute in ATTRIBUTES
-                ]
-                for subject, was in ((FULL_NAME, "was"), ("{gender}", "was") if gendered else ("They", "were"))
-            ],
-            np.int32,
+        self._telling = Telling(
+            self.script,
+            c.seed,
+            sentences=c.sentences,
+            gendered=c.pronoun == "gendered",
+            couple=c.couple,
+            fullname=c.fullname,
+            named=c.reverse,
         )
         self._question_forms()
         self.first_piece = {fact: self.script.fill(self.world.entries[fact], fact) for fact in FACTS[:-1]}
@@ -318,9 +274,7 @@ class Biographies(Task[ConfigT]):
         used = {SEPARATOR}
         if self._biographies:
             used |= {USEFUL} if c.tag else set()
-            named = self._sentences[:1] if c.fullname else self._sentences
-            for form in named.ravel().tolist():
-                used |= self.script.own_tokens(form)
+            used |= self._telling.own_tokens
         if self._questions:
             for _, form in self._asking_forms():
                 used |= self.script.own_tokens(form)
@@ -351,13 +305,7 @@ class Biographies(Task[ConfigT]):
 
     @cached_property
     def max_length(self) -> int:
-        longest_name = self._sentences[0]
-        rest = longest_name if self.config.fullname else self._sentences[1]
-        named, others = (
-            np.array([max(self.script.longest(form) for form in forms) for forms in table.tolist()])
-            for table in (longest_name, rest)
-        )
-        biography = 1 + self.config.tag + int(others.sum() + (named - others).max())
+        biography = 1 + self.config.tag + self._telling.longest
         return max(biography if self._biographies else 0, self._longest_question if self._questions else 0)
 
     @property
@@ -403,13 +351,8 @@ class Biographies(Task[ConfigT]):
             for fact in FACTS
         }
         lengths.update(self._extra_lengths(lengths))
-        named, others = (
-            float(np.mean([self.script.mean_length(form, lengths) for form in table.ravel().tolist()]))
-            for table in self._sentences
-        )
-        sentences = 6 * named if self.config.fullname else named + 5 * others
         question = 1 + sum(number * self.script.mean_length(form, lengths) for number, form in self._asking_forms())
-        return 1 + self.config.tag + sentences, question
+        return 1 + self.config.tag + self._telling.mean_length(lengths), question
 
     def _extra_lengths(self, lengths: Mapping[str, float]) -> Mapping[str, float]:
         """Mean tokens of the pieces that extra slots hold."""
@@ -419,13 +362,6 @@ class Biographies(Task[ConfigT]):
     def population(self) -> int:
         """Instances of one exposure: each person worth knowing once, and its share of junk and questions."""
         return sum(self._shares)
-
-    @cached_property
-    def _orders(self) -> NDArray[np.int32]:
-        """Orders of sentences, int32 [orders, 6], the common one first."""
-        if self.config.couple:
-            return np.array([[a for pair in pairs for a in pair] for pairs in permutations(_COUPLES)], np.int32)
-        return np.array(list(permutations(range(len(ATTRIBUTES)))), np.int32)
 
     def sample(self, stream: Stream, indices: NDArray[np.int64]) -> Instances:
         """Instances at these places. Labels, -1 where there is none:
@@ -459,14 +395,17 @@ class Biographies(Task[ConfigT]):
             rows = np.flatnonzero(drawn.kind == kind)
             if len(rows):
                 manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
-                self._tell(rows, drawn, stream, manner, exposure[rows], indices[rows], reworded)
+                persons, times, places = drawn.persons[rows, 0], exposure[rows], indices[rows]
+                told = self._telling.tell(manner, persons, times, places, stream.key, reworded)
+                drawn.sequence[rows, _HEAD:] = told
         rows = np.flatnonzero(drawn.kind == QUESTION)
         if len(rows):
             words = randomness.words(stream.key("bios", "questions", c.seed), indices[rows], 4)
-            wording = below(words[:, 0], c.question_wordings)
+            wording = randomness.scaled(words[:, 0], c.question_wordings)
             if reworded is not None:  # another of all the ways to ask
                 others = QUESTIONS_EACH - 1
-                wording = (wording + 1 + (below(words[:, 1], others) + reworded) % others) % QUESTIONS_EACH
+                other = (randomness.scaled(words[:, 1], others) + reworded) % others
+                wording = (wording + 1 + other) % QUESTIONS_EACH
             self._ask(rows, drawn, held, wording, words[:, 2:])
         asked = np.where(drawn.kind == QUESTION, -1 - ANSWER_FORM, _HEAD + c.reverse).astype(np.int32)
         written = self.script.write(drawn.sequence, held, asked, FIRST_VALUE, self.max_length)
@@ -561,55 +500,6 @@ class Biographies(Task[ConfigT]):
         turn, slot = np.divmod(exposure * each + place, total)
         return randomness.places(stream.key("bios", what, self.config.seed), turn, total, slot)
 
-    def _tell(
-        self,
-        rows: NDArray[np.int64],
-        drawn: Drawn,
-        stream: Stream,
-        manner: Manner,
-        exposure: NDArray[np.int64],
-        indices: NDArray[np.int64],
-        reworded: int | None,
-    ) -> None:
-        """Complete biographies at these rows: `drawn.sequence` behind its head."""
-        seed, person = self.config.seed, drawn.persons[rows, 0]
-        text = np.zeros(len(rows), np.int64)
-        if manner.texts > 1 and reworded is None:
-            # Each of a person's texts in turn, beginning with one that depends on the person.
-            first = randomness.words(stream.key("bios", "texts", seed), person, 1)[:, 0].astype(np.int64)
-            text = (first + exposure) % manner.texts
-        templates, order = self._fixed(manner, person, text)
-        again = () if reworded is None else ("again", reworded)
-        if manner.wordings is None or again:
-            templates = self._templates(stream.key("bios", "wording", seed, *again), indices)
-        if manner.permute and (manner.orders is None or again):
-            order = self._order(stream.key("bios", "order", seed, *again), indices)
-        sequence = drawn.sequence[rows]
-        _arrange(templates, self._orders[order], self._sentences, self.config.fullname, self.config.reverse, sequence)
-        drawn.sequence[rows] = sequence
-
-    def _templates(self, key: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which sentence tells each attribute, int64 [n, 6]."""
-        return below(randomness.words(key, indices, len(ATTRIBUTES)), self.config.sentences)
-
-    def _order(self, key: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which order the sentences come in, int64 [n]."""
-        return below(randomness.words(key, indices, 1)[:, 0], len(self._orders))
-
-    def _fixed(
-        self, manner: Manner, person: NDArray[np.int64], text: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sentences int64 [n, 6] and order int64 [n] of persons' texts by number, where they are fixed."""
-        seed = self.config.seed
-        templates, order = np.zeros((len(person), len(ATTRIBUTES)), np.int64), np.zeros(len(person), np.int64)
-        if manner.wordings is not None:
-            which = person * manner.wordings + text % manner.wordings
-            templates = self._templates(randomness.key("bios", "wording", seed), which)
-        if manner.permute and manner.orders is not None:
-            which = person * manner.orders + text % manner.orders
-            order = self._order(randomness.key("bios", "order", seed), which)
-        return templates, order
-
     # -- labels --------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -676,23 +566,19 @@ class Biographies(Task[ConfigT]):
 
     @property
     def question_targets(self) -> Mapping[str, int]:
-        """The facts, by a person's full name alone: what Q-probes ask for (Part 3.1, section 4.3)."""
+        """The same facts: what a name alone makes a model think of (Part 3.1, section 4.3)."""
         return self.probe_targets
 
     def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
-        """The full name of the person whom each instance is about, behind the separator alone."""
-        instances = self.sample(stream, indices)
-        persons = instances.labels["person"][instances.offsets[:-1]].astype(np.int64)
-        named = self.named(persons)
-        inside = np.ones(len(named.tokens), np.bool_)  # all but the separators around a name
-        inside[named.offsets[:-1]] = inside[named.offsets[1:] - 1] = False
-        return Questions(
-            instance=np.arange(len(persons)),
-            shown=np.ones(len(persons), np.int64),
-            asked=named.tokens[inside],
-            offsets=named.offsets - 2 * np.arange(len(named.offsets)),
-            answer=named.labels[target][named.offsets[:-1]],
-        )
+        """The full name of whom each instance is about, junk aside, put behind the separator."""
+        drawn = self._draw(stream, indices)
+        instance = np.flatnonzero(drawn.kind != JUNK).astype(np.int64)
+        names = self.named(drawn.persons[instance, 0])
+        inner = np.ones(len(names.tokens), np.bool_)
+        inner[names.offsets[:-1]] = inner[names.offsets[1:] - 1] = False
+        offsets = np.concatenate([[0], np.cumsum(names.lengths - 2)]).astype(np.int64)
+        answer = drawn.facts[instance, FACTS.index(target)].astype(np.int32)
+        return Questions(instance, np.ones(len(instance), np.int64), names.tokens[inner], offsets, answer)
 
     # -- what can be known ---------------------------------------------------------------------------------------------
 
@@ -773,7 +659,7 @@ class Biographies(Task[ConfigT]):
     def _biography_guess(self) -> float:
         """The same where the value in the sentence that names the person is asked for."""
         place = self.config.reverse
-        first = self._orders[:, place].tolist() if self.config.permute or not self._shares[0] else [place]
+        first = self._telling.orders[:, place].tolist() if self.config.permute or not self._shares[0] else [place]
         return float(np.mean([self.guess(ATTRIBUTES[attribute]) for attribute in first]))
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
@@ -806,9 +692,9 @@ class Biographies(Task[ConfigT]):
         """Of the wording of each kind of instance given what it is about, in nats."""
         c, (people, celebrities, junk, questions) = self.config, self._shares
         return (
-            self._text_entropy(self._people_manner, 0, c.people) if people else 0.0,
-            self._text_entropy(self._celebrity_manner, c.people, c.celebrities) if celebrities else 0.0,
-            self._text_entropy(self._people_manner, c.people + c.celebrities, c.junk_people) if junk else 0.0,
+            self._telling.entropy(self._people_manner, 0, c.people) if people else 0.0,
+            self._telling.entropy(self._celebrity_manner, c.people, c.celebrities) if celebrities else 0.0,
+            self._telling.entropy(self._people_manner, c.people + c.celebrities, c.junk_people) if junk else 0.0,
             self._question_entropy() if questions else 0.0,
         )
 
@@ -838,50 +724,6 @@ class Biographies(Task[ConfigT]):
                 surprisal[rows] += self._question_surprisal(drawn, rows)
             else:
                 manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
-                surprisal[rows] += self._text_surprisal(drawn, rows, manner)
+                told = drawn.sequence[rows, _HEAD:]
+                surprisal[rows] += self._telling.surprisal(manner, drawn.persons[rows, 0], told)
         return surprisal
-
-    def _text_surprisal(self, drawn: Drawn, rows: NDArray[np.int64], manner: Manner) -> NDArray[np.float64]:
-        """-ln P of biographies' wording and order given the person, exact: texts of one person may be alike."""
-        c = self.config
-        forms = drawn.sequence[rows, _HEAD:]
-        numbers = forms - self._sentences[0, 0, 0]
-        per_subject = len(ATTRIBUTES) * c.sentences
-        order, template = np.divmod(numbers % per_subject, c.sentences)
-        templates = np.empty_like(template)
-        np.put_along_axis(templates, order, template, axis=1)
-        person = drawn.persons[rows, 0]
-        total = np.zeros(len(rows))
-        for text in range(manner.texts):
-            fixed, place = self._fixed(manner, person, np.full(len(rows), text, np.int64))
-            likely = np.ones(len(rows))
-            if manner.wordings is None:
-                likely /= float(c.sentences) ** len(ATTRIBUTES)
-            else:
-                likely *= (fixed == templates).all(axis=1)
-            if manner.permute:
-                likely *= (
-                    1 / len(self._orders)
-                    if manner.orders is None
-                    else (self._orders[place] == order).all(axis=1).astype(np.float64)
-                )
-            total += likely
-        return np.asarray(-np.log(total / manner.texts))
-
-    def _text_entropy(self, manner: Manner, first: int, count: int) -> float:
-        """Mean surprisal of a person's wording and order in nats; over 131,072 of the persons if there are more."""
-        c = self.config
-        if manner.wordings is None and (manner.orders is None or not manner.permute):
-            orders = log(len(self._orders)) if manner.permute else 0.0
-            return len(ATTRIBUTES) * log(c.sentences) + orders
-        persons = np.arange(first, first + min(count, _MOST_PERSONS_AVERAGED), dtype=np.int64)
-        means = []
-        for text in range(manner.texts):
-            fixed, place = self._fixed(manner, persons, np.full(len(persons), text, np.int64))
-            sequence = np.empty((len(persons), _HEAD + len(ATTRIBUTES)), np.int32)
-            _arrange(fixed, self._orders[place], self._sentences, c.fullname, c.reverse, sequence)
-            about = np.stack([persons, np.full_like(persons, -1)], axis=1)
-            none = np.empty(0, np.int32)
-            drawn = Drawn(none.astype(np.int8), none, about, none, sequence, none.astype(np.int64), 0, "test")
-            means.append(self._text_surprisal(drawn, np.arange(len(persons)), manner).mean())
-        return float(np.mean(means))

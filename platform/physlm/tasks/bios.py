@@ -34,14 +34,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from physlm.people import ATTRIBUTES, Attribute
+from physlm.people import ATTRIBUTES, FULL_NAME, VALUES, Attribute
 from physlm.people.wordings import QUESTIONS
 from physlm.tasks.biographies import (
     ANSWER_FORM,
-    FULL_NAME,
     QUESTION,
     QUESTION_FORM,
-    VALUES,
     Biographies,
     BiographiesConfig,
     Drawn,

@@ -327,8 +327,7 @@ class Contamination(Task[ContaminationConfig]):
             own = exposure * self.inner.population + at
             return np.where(leak >= 0, exposure * self._leaks + leak, -1), own
         block, slot = np.divmod(indices, c.spacing)
-        words = randomness.words(key, block, 1)[:, 0].astype(np.uint64)
-        where = (words * np.uint64(c.spacing) >> np.uint64(32)).astype(np.int64)
+        where = randomness.scaled(randomness.words(key, block, 1)[:, 0], c.spacing)
         leak = np.where((slot == where) & (block < self._leaks), block, -1)
         before = np.minimum(block, self._leaks) + ((slot > where) & (block < self._leaks))
         return leak, indices - before

@@ -31,6 +31,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from math import log, prod
 from typing import Any, ClassVar, Literal
 
@@ -39,22 +40,18 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from physlm import randomness
-from physlm.people import ATTRIBUTES, FACTS, Attribute
+from physlm.people import ATTRIBUTES, FACTS, FULL_NAME, NAME_FACTS, VALUES, Attribute
 from physlm.tasks.answers import compare, readable
 from physlm.tasks.biographies import (
     ANSWER_FORM,
-    FULL_NAME,
     NAME,
-    NAME_FACTS,
     QUESTION,
     QUESTION_FORM,
     VALUE,
-    VALUES,
     Asked,
     Biographies,
     BiographiesConfig,
     Drawn,
-    below,
 )
 from physlm.tasks.bios import Bios
 from physlm.tasks.contract import Axis, Split, Verdict, register
@@ -284,7 +281,9 @@ class Manipulation(Biographies[ManipulationConfig]):
         drawn.sequence[rows, ANSWER_FORM + 1] = np.where(hinted, self._answer_forms[kind], -1)
 
         count = self.config.split_size(drawn.split)
-        other = self.asked_about(drawn.split, (drawn.rank[rows] + 1 + below(words[:, 0], count - 1)) % count)
+        other = self.asked_about(
+            drawn.split, (drawn.rank[rows] + 1 + randomness.scaled(words[:, 0], count - 1)) % count
+        )
         others = self.world.persons(other)
         for slot, name in enumerate(self.extra_slots, start=len(FACTS)):
             if name != "answer":
@@ -442,8 +441,9 @@ class Manipulation(Biographies[ManipulationConfig]):
     def verify(self, truth: Any, completion: NDArray[np.int32]) -> Verdict:
         """Whether the completion is the answer, after the hint if one is asked for. A name may be any that fits.
 
-        Counts: `operations`; of a hinted question also `hint_right` and `answer_right`, the answer being what stands
-        behind the first full stop: a right answer to a wrong hint is wrong, but counted.
+        Counts: `operations`; of a hinted question also `hint_right`, `hint_facts`, of which `fact_right` is the share
+        that is right, and `answer_right`, the answer being what stands behind the first full stop: a right answer to a
+        wrong hint is wrong, but counted.
         """
         asked: Asked = truth
         if asked.kind < 0:
@@ -459,12 +459,21 @@ class Manipulation(Biographies[ManipulationConfig]):
         if stop in asked.answer:
             right = np.array(asked.answer)
             ends = [int(np.flatnonzero(row == stop)[0]) if (row == stop).any() else len(row) for row in (right, given)]
+            facts, told = (self._parted(row[:end]) for row, end in zip((right, given), ends, strict=True))
             counts = {
+                "hint_facts": float(len(facts)),
+                "fact_right": float(np.mean([fact == one for fact, one in zip_longest(facts, told[: len(facts)])])),
                 "hint_right": float(np.array_equal(right[: ends[0]], given[: ends[1]])),
                 "answer_right": float(ends[1] < len(given) and np.array_equal(right[ends[0] :], given[ends[1] :])),
             }
             return Verdict(verdict.correct, verdict.reason, {**verdict.counts, **counts})
         return verdict
+
+    def _parted(self, hint: NDArray[np.int64]) -> list[list[int]]:
+        """The facts of a hint."""
+        ends = np.flatnonzero(hint == self.lexicon.id(";"))
+        first, *others = np.split(hint, ends)
+        return [first.tolist(), *(other[1:].tolist() for other in others)]
 
     @property
     def _longest_name(self) -> int:

@@ -28,7 +28,7 @@ import torch
 
 from physlm import experiment
 from physlm.errors import Interrupted, PhyslmError
-from physlm.experiment import Run
+from physlm.runs import Run
 from physlm.store import Store, open_store
 from physlm.telemetry.exporter import TrainingMetrics, serve
 from physlm.training import grouping, hardware, layout, sharing

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from physlm.experiment import Run
+from physlm.runs import Run
 from physlm.training.cohort import Cohort
 
 _STEPS = 3

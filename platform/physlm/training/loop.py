@@ -22,7 +22,7 @@ import physlm
 from physlm import catalog
 from physlm.catalog import Observation
 from physlm.errors import Interrupted
-from physlm.experiment import Run
+from physlm.runs import Run
 from physlm.store.contract import Store
 from physlm.training import layout, schedules
 from physlm.training.checkpoints import (

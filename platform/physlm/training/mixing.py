@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm import randomness
-from physlm.experiment import Run, language
+from physlm.runs import Run, language
 from physlm.tasks.contract import Instances, Stream
 from physlm.training.packing import NOTHING, Packer, StreamSource, Windows
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from physlm.experiment import Run
+from physlm.runs import Run
 
 
 @dataclass(frozen=True)

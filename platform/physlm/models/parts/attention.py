@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from physlm.models.parts.cache import Cache
 from physlm.models.parts.canon import canon_of
@@ -18,11 +18,13 @@ from physlm.models.parts.rotary import Rotary
 if TYPE_CHECKING:
     from physlm.models.architecture import DecoderConfig
 
-_SHORT = 64  # tokens; below, the fused kernel's blocks on a CPU are larger than the whole score matrix
+_SHORT = 64  # tokens; up to here whole score matrices are quicker on a CPU than the fused kernel's blocks
+_BLOCK = 16  # tokens; the fused kernel's products on a CPU are quicker in multiples of it
+_VECTORISED = 16  # tokens; torch's softmax on a CPU is vectorised only from here on
 
 
 class _ShortSoftmax(torch.autograd.Function):
-    """Softmax over a short last dimension: torch's own isn't vectorised there, and five times slower."""
+    """Softmax over a very short last dimension: torch's own isn't vectorised there."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor) -> Tensor:
@@ -39,7 +41,9 @@ class _ShortSoftmax(torch.autograd.Function):
 
 
 def short_softmax(scores: Tensor) -> Tensor:
-    """Softmax over the last dimension, quick where it is short."""
+    """Softmax over the last dimension, quick even where it is very short."""
+    if scores.shape[-1] >= _VECTORISED:
+        return scores.softmax(-1)
     return cast("Tensor", _ShortSoftmax.apply(scores))  # type: ignore[no-untyped-call]
 
 
@@ -60,7 +64,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None = None, *, caus
         mask = whole.repeat_interleave(len(q) // len(added), 0)
     if q.device.type != "cpu" or keys > _SHORT:
         if added is None and causal and queries == keys:
-            return scaled_dot_product_attention(q, k, v, is_causal=True)
+            return _fused(q, k, v)
         return scaled_dot_product_attention(q, k, v, attn_mask=mask)
     if mask is None:
         mask = q.new_zeros(queries, keys)
@@ -69,6 +73,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None = None, *, caus
     flat_k, flat_v = k.reshape(-1, keys, head), v.reshape(-1, keys, head)
     scores = torch.baddbmm(mask, q.reshape(-1, queries, head), flat_k.transpose(1, 2), alpha=head**-0.5)
     return torch.bmm(short_softmax(scores), flat_v).view(q.shape)
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention of whole windows by torch's fused kernel."""
+    tokens = q.shape[2]
+    if q.device.type == "cpu" and tokens % _BLOCK == _BLOCK - 1:
+        # A window of a round size gives one token less to predict from: one more that nobody sees fills the block.
+        q, k, v = (pad(x, (0, 0, 0, 1)) for x in (q, k, v))
+    return scaled_dot_product_attention(q, k, v, is_causal=True)[:, :, :tokens]
 
 
 @mixer("attention")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -12,6 +13,46 @@ if TYPE_CHECKING:
     from physlm.models.architecture import DecoderConfig
 
 EPSILON = 1e-5
+_WORTH_A_CALL = 1 << 15  # numbers of a member; below, a call for each costs more than it saves
+
+
+class _EachMember(torch.autograd.Function):
+    """Torch's kernel for one member after the other: one pass over memory, where all together take gains apart."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:
+        shifts = [None] * len(x) if bias is None else bias.unbind()
+        normal, mean, scale = _stacked(
+            [
+                torch.native_layer_norm(own, own.shape[-1:], factor, shift, EPSILON)
+                for own, factor, shift in zip(x, gain, shifts, strict=True)
+            ]
+        )
+        ctx.save_for_backward(x, mean, scale, gain)
+        ctx.has_bias = bias is not None
+        return normal
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, mean, scale, gain = ctx.saved_tensors
+        # The bias' values play no part; what stands for it only says that its gradient is wanted.
+        shift, wanted = (gain[0], [True] * 3) if ctx.has_bias else (None, [True, True, False])
+        outcomes = [
+            torch.ops.aten.native_layer_norm_backward(
+                flow, own, own.shape[-1:], own_mean, own_scale, factor, shift, wanted
+            )
+            for flow, own, own_mean, own_scale, factor in zip(gradients[0], x, mean, scale, gain, strict=True)
+        ]
+        if ctx.has_bias:
+            return tuple(_stacked(outcomes))
+        return *_stacked([outcome[:2] for outcome in outcomes]), None
+
+
+def _stacked(outcomes: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Tensors of each member as tensors of all."""
+    if len(outcomes) == 1:
+        return [tensor.unsqueeze(0) for tensor in outcomes[0]]
+    return [torch.stack(tensors) for tensors in zip(*outcomes, strict=True)]
 
 
 class LayerNorm(nn.Module):
@@ -25,8 +66,10 @@ class LayerNorm(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.empty(members, width)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Torch's kernel would take the gain of a lone member, but sums its gradient in another order: no bit of a
-        # member's training may depend on how many are beside it.
+        # Which way is taken depends on a member's own tokens alone, as the two sum gradients in different orders: no
+        # bit of a member's training may depend on how many are beside it.
+        if x.device.type == "cpu" and x[0].numel() >= _WORTH_A_CALL:
+            return cast("Tensor", _EachMember.apply(x, self.gain, self.bias))  # type: ignore[no-untyped-call]
         normal = layer_norm(x, x.shape[-1:])
         if self.bias is None:
             return normal * self.gain.unsqueeze(1)

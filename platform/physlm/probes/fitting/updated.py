@@ -29,7 +29,7 @@ from physlm.probes.updates import UpdateConfig
 
 _TOKENS = 1 << 15  # in a step of training: more members are probed one group after the other
 _TOKENS_AT_ONCE = 1 << 16  # in testing
-_PIECES = 4  # that a batch is cut into by length, where its texts may be taken apart
+_PIECES = 2  # that a batch is cut into by length, where its texts may be taken apart
 
 Norm = Literal["layer", "batch", "none"]
 """Of the state before the linear map, which takes up the norm's gain and bias: over features, the batch, or none."""

@@ -1,0 +1,50 @@
+"""Bits of random strings that a model has memorised (Morris et al. 2025, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log, sqrt
+from typing import TYPE_CHECKING, Any
+
+from physlm.catalog import Observation
+from physlm.measures.contract import Measure, Member, register
+from physlm.measures.windows import Scored, score
+from physlm.tasks.contract import Task
+from physlm.tasks.strings import Strings
+
+if TYPE_CHECKING:
+    from physlm.models.decoder import Decoder
+
+
+@register
+class MemorisedBits(Measure):
+    """N·L·log₂V less the model's loss in bits on all N strings, each scored once: what it needn't be told of them.
+
+    The ceiling is what a model has memorised that knows all strings, but not which one comes. Negative for a model that
+    predicts worse than a uniform guess.
+    """
+
+    name = "memorised_bits"
+
+    @classmethod
+    def suits(cls, task: Task[Any]) -> str | None:
+        return None if isinstance(task, Strings) else f"{task.name} has rules, so not all that it tells is memorised"
+
+    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        count = max(_strings(m).config.strings for m in members)
+        return [[observation(m, s)] for m, s in zip(members, score(decoder, members, count), strict=True)]
+
+
+def _strings(member: Member) -> Strings:
+    assert isinstance(member.task, Strings)
+    return member.task
+
+
+def observation(member: Member, scored: Scored) -> Observation:
+    """The memorised bits from the losses of a model on the first N instances of its stream, or more."""
+    task = _strings(member)
+    n, length = task.config.strings, task.config.length
+    losses = scored.nll[: n * (length + 1)].reshape(n, length + 1)[:, 1:].sum(1)  # without the separator's
+    known = task.bits_each - losses / log(2)  # [N]
+    stderr = float(known.std(ddof=1)) * sqrt(n)
+    return Observation("memorised_bits", float(known.sum()), "bits", stderr, n, 0.0, ceiling=task.bits_max)
