@@ -29,7 +29,8 @@ def leading(
     """
     rows = (
         observations.filter(
-            ~pl.col("measure").str.starts_with(PREFIX), ~pl.col("measure").str.starts_with(f"{ACCURACY}.")
+            ~pl.col("measure").str.starts_with(PREFIX),
+            ~pl.col("measure").str.starts_with(f"{ACCURACY}.") | pl.col("measure").is_in(first),
         )
         .group_by("measure", maintain_order=True)
         .agg(pl.col("unit").first(), pl.col("stderr").is_not_null().any())
