@@ -73,7 +73,7 @@ def draw(simulate: Simulate, store: LocalStore, text: str) -> Callable[[str | No
 def test_the_heat_map_says_its_finding_in_numbers(draw: Callable[[str | None], tuple[str, Element]]) -> None:
     html, tree = draw("layer")
     assert "What the states tell" in [words(h) for h in tree.iter("h2")]
-    (figure,) = (f for f in tree.iter("figure") if "probe-x" in str(named(f, "desc")[0].get("id")))
+    figure, by_condition = (f for f in tree.iter("figure") if "probe-x" in str(named(f, "desc")[0].get("id")))
     description = words(named(figure, "desc")[0])
     assert description == (
         "Read right at the last of 2 layers: symbol 2 91 % (before training 61 %, majority class 40 %, shuffled "
@@ -87,6 +87,8 @@ def test_the_heat_map_says_its_finding_in_numbers(draw: Callable[[str | None], t
         "reads symbol (2 right in 91|10 right in 99) % of unseen cases at the last of 2 layers", answers[-1]
     )
     assert "data:" not in html
+    assert "Read right at layer 0 and 2, mean over targets: 50 % and 95 % (" in words(named(by_condition, "desc")[0])
+    assert [words(t) for t in named(by_condition, "text")].count("91") == 6
 
 
 def test_the_table_has_the_controls_with_their_errors_over_seeds(

@@ -73,8 +73,10 @@ def name(condition: Condition) -> str:
 
 
 def table(evidence: Evidence, conditions: Sequence[Condition]) -> tables.Table | None:
-    """Conditions by evaluations; None where there is one evaluation only."""
+    """Conditions by evaluations, in the task's order; None where there is one evaluation only."""
     names = dict.fromkeys(m for c in conditions for m in c.measured if m == MEASURE or m.startswith(f"{MEASURE}."))
     if len(names) < 2:
         return None
-    return tables.runs(evidence, conditions, dict.fromkeys(sorted(names), "1"))
+    known = [MEASURE, *(f"{MEASURE}.{name}" for name in evidence.experiment.runs[0].language.evaluations)]
+    ordered = sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
+    return tables.runs(evidence, conditions, dict.fromkeys(ordered, "1"))

@@ -70,7 +70,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
     grid = conditions(evidence)
     known = evidence.measured["measure"].unique().sort()
     responses = [name for fit in evidence.fits.values() for name in fit.model.response.matching(known)]
-    leading = measures.leading(evidence.measured, responses)
+    leading = measures.leading(evidence.measured, responses, experiment.file.measure)
     curves = learning_curves.draw(evidence, grid)
     measured = measures.draw(leading, grid)
     found = probing.probed(evidence, grid)
@@ -97,7 +97,14 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         measures=measured,
         probes=[(heat_map.draw(probed), probing.table(probed)) for probed in found],
         probes_text=_probes_text(found, grid),
-        probes_by_condition=[probing.by_condition(probed, evidence, grid) for probed in found if len(grid) > 1],
+        probes_by_condition=[
+            (
+                heat_map.draw_conditions(probing.elsewhere(probed, evidence, grid)),
+                probing.by_condition(probed, evidence, grid),
+            )
+            for probed in found
+            if len(grid) > 1
+        ],
         accuracy=difficulty_figure.draw(difficulty.by_operations(evidence, grid)),
         evaluations=difficulty.table(evidence, grid),
         runs=tables.runs(evidence, grid, leading),
@@ -134,6 +141,8 @@ def _without_law(evidence: Evidence, grid: Sequence[Condition], leading: Mapping
         values = [c.measured[name].mean for c in grid if name in c.measured]
         scale = "" if unit == "1" else f" {unit}"
         low, high = wording.number(min(values)), wording.number(max(values))
+        if len(grid) == 1:
+            return f"{wording.capitalized(name.replace('_', ' '))} is {low}{scale} ({done})."
         over = f"Over {wording.count(len(values), 'condition')}"
         return f"{over}, {name.replace('_', ' ')} ranges from {low} to {high}{scale} ({done})."
     return f"Nothing has been measured yet ({done})."

@@ -11,11 +11,12 @@ from math import sqrt
 import polars as pl
 
 from physlm.report import tables, wording
-from physlm.report.conditions import Condition
+from physlm.report.conditions import Condition, spread
 from physlm.report.evidence import Evidence
 from physlm.report.tables import Cell, Heading, Table
 
 PREFIX = "probe."
+MOST_CONDITIONS = 6
 _CONTROLS = ("untrained", "shuffled", "selectivity")
 
 
@@ -66,25 +67,43 @@ def _by_number(target: str) -> tuple[str, int, str]:
 
 def probed(evidence: Evidence, conditions: Sequence[Condition]) -> list[Probed]:
     """What each probe of the experiment has read, in the file's order; of the condition trained most."""
-    table = evidence.observations.filter(pl.col("measure").str.starts_with(PREFIX)).drop_nulls("value")
-    if table.is_empty():
+    table = _readings(evidence)
+    candidates = _present(table, conditions)
+    if not candidates:
         return []
-    present = set(table["run_id"])
-    candidates = [c for c in conditions if any(run.run_id in present for run in c.runs)]
     condition = max(candidates, key=lambda c: c.runs[0].flops)
-    result = []
-    for probe in evidence.experiment.probes:
-        rows = table.filter(
-            pl.col("run_id").is_in([run.run_id for run in condition.runs]),
-            pl.col("measure").str.starts_with(f"{PREFIX}{probe}."),
-        )
-        if not rows.is_empty():
-            result.append(_gather(probe, condition, rows))
-    return result
+    found = (_of_condition(table, probe, condition) for probe in evidence.experiment.probes)
+    return [one for one in found if one is not None]
+
+
+def elsewhere(found: Probed, evidence: Evidence, conditions: Sequence[Condition]) -> list[Probed]:
+    """What the same probe has read of at most MOST_CONDITIONS conditions, this one's among them or not."""
+    table = _readings(evidence)
+    each = (_of_condition(table, found.probe, c) for c in spread(_present(table, conditions), MOST_CONDITIONS))
+    return [one for one in each if one is not None]
+
+
+def _readings(evidence: Evidence) -> pl.DataFrame:
+    return evidence.observations.filter(pl.col("measure").str.starts_with(PREFIX)).drop_nulls("value")
+
+
+def _present(table: pl.DataFrame, conditions: Sequence[Condition]) -> list[Condition]:
+    present = set(table["run_id"])
+    return [c for c in conditions if any(run.run_id in present for run in c.runs)]
+
+
+def _of_condition(table: pl.DataFrame, probe: str, condition: Condition) -> Probed | None:
+    rows = table.filter(
+        pl.col("run_id").is_in([run.run_id for run in condition.runs]),
+        pl.col("measure").str.starts_with(f"{PREFIX}{probe}."),
+    )
+    return None if rows.is_empty() else _gather(probe, condition, rows)
 
 
 def _gather(probe: str, condition: Condition, rows: pl.DataFrame) -> Probed:
     axis = next((name for name in ("layer", "position") if rows[name].is_not_null().any()), None)
+    if axis is not None and rows[axis].drop_nulls().n_unique() == 1:  # read at one place, which stands for the model
+        rows, axis = rows.filter(pl.col(axis).is_not_null()), None
     place = pl.lit(None, pl.Int64) if axis is None else pl.col(axis)
     kind = pl.col("measure").str.split(".").list.last()
     grouped = (
@@ -133,6 +152,21 @@ def finding(found: Probed) -> str:
     return f"Read right {_where(found)}: {wording.several(parts)}."
 
 
+def comparison(found: Sequence[Probed], names: Sequence[str]) -> str:
+    """What conditions tell at the first and the last place, means over targets, in a sentence."""
+    parts = []
+    for one, condition in zip(found, names, strict=True):
+        first, last = (
+            [reading.value for target in one.targets if (reading := one.get(target, place))]
+            for place in (one.places[0], one.places[-1])
+        )
+        if first and last:
+            ends = f"{wording.percent(sum(first) / len(first))} and {wording.percent(sum(last) / len(last))}"
+            parts.append(f"{ends} ({condition})")
+    where = f"{found[0].axis} {found[0].places[0]} and {found[0].places[-1]}"
+    return f"Read right at {where}, mean over targets: {wording.several(parts)}."
+
+
 def answer(found: Probed) -> str:
     """What the probe says to the experiment's question, of the target that it reads best beyond chance."""
     gains = {
@@ -154,7 +188,7 @@ def answer(found: Probed) -> str:
 def _where(found: Probed) -> str:
     if found.axis == "layer":
         return f"at the last of {len(found.places) - 1} layers"
-    return "at the first position" if found.axis == "position" else "of the whole"
+    return "at the first position" if found.axis == "position" else "from the last state"
 
 
 def table(found: Probed) -> Table:

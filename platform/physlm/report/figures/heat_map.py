@@ -1,13 +1,15 @@
-"""Heat maps of what a probe reads: target by layer, or by position, before and after training."""
+"""Heat maps of what a probe reads: target by layer, or by position; before and after training, and by condition."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from physlm.report import probing, style
+from physlm.report import difficulty, probing, style
 from physlm.report.figures.drawing import Drawing
 from physlm.report.probing import Probed
 
@@ -35,6 +37,27 @@ def draw(found: Probed) -> Drawing | None:
         + ("Layer 0 is the embedding. " if found.axis == "layer" else "")
         + "Before training: the same probe on the same model with its initial parameters. Shuffled labels: trained and "
         "tested on labels exchanged among instances at the same place.",
+    )
+
+
+def draw_conditions(found: Sequence[Probed]) -> Drawing | None:
+    """One probe's readings of several conditions, a panel each; None where there is one condition or place only."""
+    if len(found) < 2 or found[0].axis is None:
+        return None
+    names = [difficulty.name(one.condition) for one in found]
+    rows = 1 if len(found) <= 3 else 2
+    figure = style.figure(0.3 + rows * (0.7 + 0.27 * len(found[0].targets)))
+    for i, (axes, one) in enumerate(zip(style.panels(figure, len(found), share_y=True), found, strict=True)):
+        _panel(axes, one, "")
+        axes.set_title(names[i])
+        axes.set_xlabel(str(one.axis))
+    return Drawing(
+        f"probe_{found[0].probe}_conditions",
+        figure,
+        f"The {probing.name(found[0].probe)} probe, by condition",
+        probing.comparison(found, names),
+        "Percent of unseen readings that are right, after training. Colour: from the majority class (dark) to always "
+        "right (bright).",
     )
 
 

@@ -17,16 +17,20 @@ from physlm.report.probing import PREFIX
 _MOST_SERIES = 8
 
 
-def leading(observations: pl.DataFrame, first: Sequence[str] = (), most: int = 6) -> dict[str, str]:
+def leading(
+    observations: pl.DataFrame, first: Sequence[str] = (), named: Sequence[str] = (), most: int = 6
+) -> dict[str, str]:
     """The measures that say most, with their units: those named `first`, and those that compare across sizes.
 
+    Of these, what is counted by parameter leads, then what has the name of a measure that was asked for.
     All others are taken where there are none of these. A measure without standard error is a property of the condition
     and not of what was learned: it is left out. So are probes and accuracy in single evaluations, which have sections
     of their own.
     """
     rows = (
         observations.filter(
-            ~pl.col("measure").str.starts_with(PREFIX), ~pl.col("measure").str.starts_with(f"{ACCURACY}.")
+            ~pl.col("measure").str.starts_with(PREFIX),
+            ~pl.col("measure").str.starts_with(f"{ACCURACY}.") | pl.col("measure").is_in(first),
         )
         .group_by("measure", maintain_order=True)
         .agg(pl.col("unit").first(), pl.col("stderr").is_not_null().any())
@@ -35,6 +39,7 @@ def leading(observations: pl.DataFrame, first: Sequence[str] = (), most: int = 6
     learned = rows.filter(pl.col("stderr") | pl.col("measure").is_in(first))
     units = dict(learned.select("measure", "unit").iter_rows())
     comparable = [name for name, unit in units.items() if unit == "1" or " per " in unit]
+    comparable.sort(key=lambda name: ("per parameter" not in units[name], name not in named))
     chosen = dict.fromkeys([*(name for name in first if name in units), *comparable]) or units
     return {name: units[name] for name in list(chosen)[:most]}
 
@@ -45,11 +50,11 @@ def draw(measures: dict[str, str], conditions: Sequence[Condition]) -> Drawing |
     measures: unit by name.
     """
     measured = [c for c in conditions if any(name in c.measured for name in measures)]
-    numeric = [q for q in varying(measured) if is_number(levels(measured, q))] if measured else []
-    if not numeric:
+    quantities = varying(measured) if measured else []
+    x = next((q for q in quantities if is_number(levels(measured, q))), None)
+    if x is None:
         return None
-    x, *rest = numeric
-    colour = next((q for q in rest if len(levels(measured, q)) <= _MOST_SERIES), None)
+    colour = next((q for q in quantities if q != x and len(levels(measured, q)) <= _MOST_SERIES), None)
     hues = [None] if colour is None else levels(measured, colour)
     looks = dict(zip(hues, style.series(len(hues)), strict=True))
 
