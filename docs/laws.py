@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from physlm import experiment, laws, steps
+from physlm import experiment, laws
 from physlm.experiment import Experiment
 from physlm.laws import Estimate, Fit, Law
 from physlm.store import Store, open_store
@@ -182,8 +182,8 @@ def measured(stores: Sequence[Store]) -> dict[str, list[Measured]]:
         now = experiment.load(path).experiment_id if path.exists() else None
         for each in [v for v in versions if v.experiment_id == now] or versions:
             for law in each.file.laws:
-                if stores[place].exists(steps.law_key(each, law)):
-                    document = stores[place].get_json(steps.law_key(each, law))
+                if stores[place].exists(each.law_key(law)):
+                    document = stores[place].get_json(each.law_key(law))
                     fit = None if "refused" in document else Fit.from_json(document)
                     result[law].append(Measured(each, fit, document.get("refused", "")))
     return dict(result)

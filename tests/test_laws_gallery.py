@@ -66,7 +66,7 @@ def test_what_was_measured_stands_with_its_interval_verdict_and_file(
     (tmp_path / "tinylosses.yaml").write_text(TEXT)
     monkeypatch.setattr(laws, "registry", lambda: {name: KNOWN[name] for name in ("capacity", "cfg_kl")})
     made = experiment.parse(TEXT)
-    (fit,) = steps.fits(store, made)
+    (fit,), _ = steps.fitted(store, made)
     text = "\n".join(page.gallery([store]))
     link = "[tinylosses.yaml](../pipelines/experiments/tinylosses.yaml)"
     assert f"Measured by {link}: **{fit.verdict}**, {fit.reason}." in text
