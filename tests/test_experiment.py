@@ -167,9 +167,9 @@ def test_the_defaults_that_identities_rest_on_are_unchanged() -> None:
     }  # fmt: skip
     assert Gpt2Config().model_dump() == {
         "type": "gpt2", "layers": 2, "heads": 2, "width": 32, "mixer": "attention", "positions": "rotary",
-        "rotary_share": 1.0, "distances": 512, "group_size": 1, "state": None, "expand": None, "short_conv": True,
-        "mlp": "gelu", "mlp_size": 1.0, "experts": 8, "top_k": 1, "capacity": 2.0, "balance": 0.01, "norm": "layer",
-        "canon": "", "bias": True, "tied": True, "bidirectional": False,
+        "rotary_share": 1.0, "distances": 512, "group_size": 1, "window": None, "state": None, "expand": None,
+        "short_conv": True, "mlp": "gelu", "mlp_size": 1.0, "experts": 8, "top_k": 1, "capacity": 2.0,
+        "balance": 0.01, "norm": "layer", "canon": "", "bias": True, "tied": True, "bidirectional": False,
     }  # fmt: skip
     named = {
         name: {k: v for k, v in cls().model_dump(exclude={"type"}).items() if v != getattr(Gpt2Config(), k)}
@@ -185,7 +185,7 @@ def test_the_defaults_that_identities_rest_on_are_unchanged() -> None:
         "gpt2-positional": {"mixer": "positional", "positions": "none"}, "gpt2-relative": {"positions": "relative"},
         "gpt2-uniform": {"mixer": "uniform", "positions": "none"}, "llama": llama,
         "llama-canon": {**llama, "canon": "ABCD"}, "mamba2": {**linear, "mixer": "mamba2"},
-        "mistral": {**llama, "group_size": 2},
+        "mistral": {**llama, "group_size": 2, "window": 4096},
     }  # fmt: skip
     assert BiodConfig().model_dump() == {
         "type": "biod", "seed": 0, "people": 1000, "attributes": 4, "chunks": 1, "diversity": 64,

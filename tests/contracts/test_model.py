@@ -24,6 +24,8 @@ VARIANTS = {
     "half-rotary-grouped": {"type": "gpt2", "rotary_share": 0.5, "group_size": 2},
     "relative-grouped-long": {"type": "gpt2-relative", "group_size": 2, "distances": 7},
     "relative-encoder": {"type": "bert", "positions": "relative", "distances": 7},
+    "sliding-window": {"type": "mistral", "window": 5},
+    "long-window-relative-canon": {"type": "gpt2-relative", "window": 67, "distances": 9, "canon": "ABCD"},
     "quarter-mlp": {"type": "gpt2", "mlp_size": 0.25},
     "no-mlp": {"type": "gpt2", "mlp": "none", "canon": "AB"},
     "no-bias-tied-llama": {"type": "llama", "tied": True},
@@ -97,8 +99,10 @@ def uncounted(decoder: Decoder, context: int) -> float:
     config = decoder.config
     heads, keys, values = config.heads, config.key_size, config.value_size
     gla, pairs = min(16, context), min(32, context)
+    window = config.window or context
+    seen = context if config.bidirectional else sum(min(t + 1, window) for t in range(context)) / context
     mixer = {
-        "attention": 0 if config.bidirectional else 2 * config.width * (context - 1),
+        "attention": round(4 * config.width * (context - seen)),
         "uniform": config.width * (context - 1),
         "positional": config.width * (context - 1),
         "gla": heads * 2 * gla * (keys + values),

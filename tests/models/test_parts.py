@@ -71,16 +71,21 @@ def test_the_layer_norm_and_its_gradients_are_torchs(tokens: int, bias: bool) ->
         torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("window", [None, 1, 3, 70])
 @pytest.mark.parametrize("tokens", [2, 15, 16, 64, 65, 79])  # every way that attention is computed on a CPU
-def test_attention_is_its_definition(tokens: int) -> None:
+def test_attention_is_its_definition(tokens: int, window: int | None) -> None:
     torch.manual_seed(0)
     q, k, v = (torch.randn(4, 2, tokens, 8).requires_grad_() for _ in range(3))
     scores = (q @ k.transpose(-1, -2)) / 8**0.5
-    ahead = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
-    expected = scores.masked_fill(ahead, float("-inf")).softmax(-1) @ v
+    back = torch.arange(tokens).unsqueeze(1) - torch.arange(tokens)
+    hidden = (back < 0) | (back >= (window or tokens))
+    expected = scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v
     flow = torch.randn(expected.shape)
-    torch.testing.assert_close(attend(q, k, v), expected, rtol=1e-4, atol=1e-5)
-    ours, theirs = (torch.autograd.grad(y, (q, k, v), flow) for y in (attend(q, k, v), expected))
+    found = attend(q, k, v, window=window)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    last = attend(q[:, :, -1:], k, v, window=window)
+    torch.testing.assert_close(last, expected[:, :, -1:], rtol=1e-4, atol=1e-5)
+    ours, theirs = (torch.autograd.grad(y, (q, k, v), flow) for y in (found, expected))
     for gradient, wanted in zip(ours, theirs, strict=True):
         torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
 
@@ -185,7 +190,9 @@ def test_the_balance_loss_pulls_as_if_it_were_added_to_the_loss() -> None:
         ({"canon": "CA"}, "pattern"),
         ({"state": 4}, "means nothing with mixer 'attention'"),
         ({"distances": 9}, "means nothing with positions 'rotary'"),
-        ({"type": "bert", "canon": "A"}, "looks back only"),
+        ({"type": "bert", "canon": "A"}, "a Canon layer looks back only"),
+        ({"type": "bert", "window": 8}, "a window looks back only"),
+        ({"type": "gla", "window": 8}, "window: 8 means nothing with mixer 'gla'"),
         ({"type": "mamba2", "heads": 3, "expand": 1.0}, "can't be split into 3 heads"),
     ],
 )

@@ -23,6 +23,7 @@ RECURRENT = ("gla", "mamba2", "gdn")
 _CONDITIONS = {
     "rotary_share": ("positions", ("rotary",)),
     "group_size": ("mixer", ("attention",)),
+    "window": ("mixer", ("attention",)),
     "state": ("mixer", RECURRENT),
     "expand": ("mixer", RECURRENT),
     "short_conv": ("mixer", RECURRENT),
@@ -44,6 +45,9 @@ class DecoderConfig(ModelConfig):
         512, ge=2, le=1_048_576, description="positions of `absolute`; distances told apart by `relative`, `positional`"
     )
     group_size: int = Field(1, ge=1, le=1024, description="query heads that share a head of keys and values")
+    window: int | None = Field(
+        None, ge=2, le=1_048_576, description="latest tokens that attention sees; all if not given"
+    )
     state: int | None = Field(None, ge=1, le=4096, description="key size of a recurrent head")
     expand: float | None = Field(
         None, gt=0, le=16, description="values of all recurrent heads together, over the width"
@@ -75,9 +79,11 @@ class DecoderConfig(ModelConfig):
             check()
         if self.top_k > self.experts:
             raise ValueError(f"top_k: {self.top_k} is more than the {self.experts} experts")
-        if self.bidirectional and (self.mixer != "attention" or self.canon):
-            part = "a Canon layer" if self.canon else self.mixer
-            raise ValueError(f"bidirectional: {part} looks back only; choose mixer attention and no Canon layers")
+        if self.bidirectional and (self.mixer != "attention" or self.canon or self.window):
+            part = "a Canon layer" if self.canon else "a window" if self.window else self.mixer
+            raise ValueError(
+                f"bidirectional: {part} looks back only; choose mixer attention, no Canon layers and no window"
+            )
         return self
 
     def _check_heads(self) -> None:

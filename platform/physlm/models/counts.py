@@ -8,6 +8,7 @@ defined, token by token, and not as it is computed in chunks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -48,9 +49,12 @@ def _canon(c: DecoderConfig, letter: str, channels: int) -> Counts:
     return convolution(channels) if letter in c.canon else Counts()
 
 
-def _seen(c: DecoderConfig, context: int) -> int:
+def _seen(c: DecoderConfig, context: int) -> Fraction:
     """Twice the positions that a position sees on average."""
-    return context + 1 if c.causal else 2 * context
+    if not c.causal:
+        return Fraction(2 * context)
+    window = min(context, c.window or context)
+    return Fraction(window * (2 * context - window + 1), context)
 
 
 def _attention(c: DecoderConfig, context: int) -> Counts:
@@ -58,7 +62,8 @@ def _attention(c: DecoderConfig, context: int) -> Counts:
     keys = head * c.kv_heads
     inner = d + 2 * keys
     scores = c.heads * context if context <= 64 else 0  # longer windows never hold the whole score matrix
-    attended = Counts(0, 2 * d * _seen(c, context), 2 * inner + 2 * scores + d, 2 * keys * context)
+    remembered = context if c.window is None else min(context, c.window - 1)
+    attended = Counts(0, round(2 * d * _seen(c, context)), 2 * inner + 2 * scores + d, 2 * keys * remembered)
     told_apart = c.distances if c.causal else 2 * c.distances - 1
     relative = Counts(c.heads * told_apart if c.positions == "relative" else 0)
     return affine(d, inner, c.bias) + _canon(c, "B", inner) + attended + relative + affine(d, d, c.bias)
@@ -66,7 +71,7 @@ def _attention(c: DecoderConfig, context: int) -> Counts:
 
 def _averaged(c: DecoderConfig, context: int) -> Counts:
     d = c.width
-    mixed = Counts(0, d * _seen(c, context), 2 * d, d * context)
+    mixed = Counts(0, round(d * _seen(c, context)), 2 * d, d * context)
     return affine(d, d, c.bias) + _canon(c, "B", d) + mixed + affine(d, d, c.bias)
 
 

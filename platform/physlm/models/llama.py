@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,7 +34,12 @@ class LlamaCanonConfig(_LlamaConfig):
 
 @register
 class MistralConfig(_LlamaConfig):
-    """Mistral-like (Jiang et al. 2023): LLaMA with a head of keys and values for two heads; no sliding window."""
+    """Mistral-like (Jiang et al. 2023): LLaMA with a head of keys and values for two heads, and a sliding window."""
+
+    version: ClassVar[int] = 2
 
     type: Literal["mistral"] = "mistral"
+    window: int | None = Field(
+        4096, ge=2, le=1_048_576, description="latest tokens that attention sees; all if not given"
+    )
     group_size: int = Field(2, ge=1, le=1024, description="query heads that share a head of keys and values")

@@ -1,4 +1,7 @@
-"""Softmax attention (Vaswani et al. 2017), with rotary, relative or no positions and shared keys and values."""
+"""Softmax attention (Vaswani et al. 2017), with rotary, relative or no positions and shared keys and values.
+
+It sees all tokens before, or a sliding window of the latest ones (Child et al. 2019; Jiang et al. 2023, Mistral).
+"""
 
 from __future__ import annotations
 
@@ -47,23 +50,33 @@ def short_softmax(scores: Tensor) -> Tensor:
     return cast("Tensor", _ShortSoftmax.apply(scores))  # type: ignore[no-untyped-call]
 
 
-def future(queries: int, keys: int, like: Tensor) -> Tensor:
-    """-inf where a query would look ahead, else 0, [queries, keys]; the queries are the last of the tokens."""
-    return like.new_full((queries, keys), float("-inf")).triu_(1 + keys - queries)
+def future(queries: int, keys: int, like: Tensor, window: int | None = None) -> Tensor:
+    """-inf where a query would look ahead, or farther back than a window, else 0, [queries, keys].
+
+    The queries are the last of the tokens; a window of 1 is the token itself.
+    """
+    hidden = like.new_full((queries, keys), float("-inf"))
+    ahead = hidden.triu(1 + keys - queries)
+    return ahead if window is None or window >= keys else ahead + hidden.tril_(keys - queries - window)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None = None, *, causal: bool = True) -> Tensor:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, added: Tensor | None = None, *, causal: bool = True, window: int | None = None
+) -> Tensor:
     """Attention of the last T of S tokens; q [n, heads, T, h], k, v [n, heads, S, h] -> [n, heads, T, h].
 
     added: numbers to be added to the scores, [m, heads, T, S], where n is a multiple of m.
+    window: the latest tokens that a causal query sees, itself among them; all if not given.
     """
     (queries, head), keys = q.shape[-2:], k.shape[-2]
-    mask = future(queries, keys, q) if causal and queries > 1 else None
+    if window is not None and window >= keys:
+        window = None
+    mask = future(queries, keys, q, window) if causal and (queries > 1 or window is not None) else None
     if added is not None:
         whole = added if mask is None else added + mask
         mask = whole.repeat_interleave(len(q) // len(added), 0)
     if q.device.type != "cpu" or keys > _SHORT:
-        if added is None and causal and queries == keys:
+        if added is None and window is None and causal and queries == keys:
             return _fused(q, k, v)
         return scaled_dot_product_attention(q, k, v, attn_mask=mask)
     if mask is None:
@@ -92,7 +105,7 @@ class Attention(Part):
         super().__init__(config, members)
         width, self.heads, self.kv_heads = config.width, config.heads, config.kv_heads
         self.size = width // self.heads
-        self.causal = config.causal
+        self.causal, self.window = config.causal, config.window
         inner = (self.heads + 2 * self.kv_heads) * self.size
         self.qkv = Linear(members, width, inner, std=initial_std(width), bias=config.bias)
         self.canon = canon_of(config, "B", members, inner)
@@ -105,7 +118,7 @@ class Attention(Part):
     def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
         members, n, width = x.shape
         q, k, v, added = self._parted(x, batch, cache)
-        y = attend(q, k, v, added, causal=self.causal)
+        y = attend(q, k, v, added, causal=self.causal, window=self.window)
         mixed: Tensor = self.out(y.transpose(1, 2).reshape(members, n, width))
         return mixed
 
@@ -119,7 +132,7 @@ class Attention(Part):
         if added is not None:
             scores = scores + added.repeat_interleave(len(q) // len(added), 0)
         if self.causal:
-            scores = scores + future(scores.shape[2], scores.shape[3], scores)
+            scores = scores + future(scores.shape[2], scores.shape[3], scores, self.window)
         return scores.softmax(-1).unflatten(0, (len(x), batch))  # type: ignore[no-any-return]
 
     def _parted(self, x: Tensor, batch: int, cache: Cache | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
@@ -138,7 +151,7 @@ class Attention(Part):
             q, k = turned.split([self.heads, self.kv_heads], 1)  # [M·batch, heads, T, h]
         if cache is not None:
             k, v = (
-                cache.extend(self, name, new.unflatten(0, (members, batch))).flatten(0, 1)
+                cache.extend(self, name, new.unflatten(0, (members, batch)), self.window).flatten(0, 1)
                 for name, new in (("keys", k), ("values", v))
             )
         if self.kv_heads < self.heads:

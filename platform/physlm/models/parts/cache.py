@@ -22,12 +22,18 @@ class Cache:
         """The part's own state, to be read and replaced by the part."""
         return self._states.setdefault(part, {})
 
-    def extend(self, part: nn.Module, name: str, new: Tensor) -> Tensor:
+    def extend(self, part: nn.Module, name: str, new: Tensor, window: int | None = None) -> Tensor:
         """Append `new` [M, B, H, t, h] to what the part keeps under a name; all of it [M, B, H, length + t, h].
 
-        Memory grows by doubling, so appending costs no copy of the past most of the time.
+        Memory grows by doubling, so appending costs no copy of the past most of the time. Where a token sees only the
+        latest of a window, itself among them, those that no token to come will see are forgotten: what comes back then
+        are the last up to window - 1 + t.
         """
         state = self.of(part)
+        if window is not None:
+            whole = torch.cat([state[name], new], 3) if name in state else new
+            state[name] = whole[:, :, :, max(0, whole.shape[3] - window + 1) :]
+            return whole
         self._growing.add(name)
         stop = self.length + new.shape[3]
         room = state.get(name)
