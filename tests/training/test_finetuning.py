@@ -11,11 +11,15 @@ import torch
 from physlm import experiment, steps
 from physlm.errors import ExperimentError, Interrupted
 from physlm.experiment import Experiment
+from physlm.models import parse
+from physlm.models.decoder import initialise
 from physlm.runs import Run
 from physlm.store import Store, open_store
 from physlm.training import layout
 from physlm.training.checkpoints import load_model
+from physlm.training.config import LoraConfig, OptimizerConfig
 from physlm.training.loop import Options, train
+from physlm.training.lora import LoraCohort
 
 TEXT = """
 apiVersion: physlm/v1
@@ -104,6 +108,20 @@ def test_low_rank_updates_leave_all_else_as_it_was(tuned: Store) -> None:
                 assert [int(torch.linalg.matrix_rank(x, rtol=1e-3)) for x in (queries, values)] == [2, 2]
             else:
                 assert torch.equal(after[name], before[name]), name
+
+
+@pytest.mark.parametrize("name", ["gla", "mamba2", "gdn", "gpt2-uniform"])
+def test_every_mixer_takes_low_rank_updates(name: str) -> None:
+    config = parse({"type": name, "layers": 1, "heads": 1, "width": 8})
+    cohort = LoraCohort(config, 11, [OptimizerConfig(lr=1e-2)], [0], CPU, config=LoraConfig(rank=2, embedding_rank=0))
+    initialise(cohort.frozen, [0])
+    before = {name: value.clone() for name, value in cohort.parameters(0).items()}
+    tokens = torch.randint(0, 11, (1, 8, 9), generator=torch.Generator().manual_seed(0))
+    losses = [float(cohort.step(tokens, torch.ones_like(tokens, dtype=torch.bool), [1.0])[0]) for _ in range(30)]
+    assert losses[-1] < losses[0]
+    changed = {name for name, value in cohort.parameters(0).items() if not torch.equal(value, before[name])}
+    assert len(changed) == 1
+    assert next(iter(changed)).startswith("blocks.0.attention.")
 
 
 def test_all_weights_are_trained_without_lora(tuned: Store) -> None:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from physlm import randomness
-from physlm.errors import UserError
 from physlm.models.contract import ModelConfig
 from physlm.models.decoder import Decoder
+from physlm.models.parts.contract import Part
 from physlm.training.cohort import Cohort
 from physlm.training.config import LoraConfig, OptimizerConfig
 from physlm.training.ranks import ALONE, Ranks
@@ -39,22 +39,16 @@ class _Updates(nn.Module):
         super().__init__()
         self._logits = [_Logits(frozen)]  # in a list: no part of what is trained
         self.blocks: list[tuple[str, slice, float]] = []  # parameter, its columns, scale
-        for name, weight in frozen.named_parameters():
-            members, rows, columns = (*weight.shape, 0, 0)[:3]
-            if name == "embedding" and config.embedding_rank:
-                self._add(name, (members, rows, columns), slice(0, columns), config.embedding_rank, config.alpha)
-            elif name.endswith("qkv.weight"):
-                heads = frozen.config.heads
-                queries = columns * heads // (heads + 2 * getattr(frozen.config, "kv_heads", heads))
-                values = (columns - queries) // 2
-                for block in (slice(0, queries), slice(columns - values, columns)):
-                    shape = (members, rows, block.stop - block.start)
-                    self._add(name, shape, block, config.rank, config.alpha)
-        if not any(name.endswith("qkv.weight") for name, _, _ in self.blocks):
-            raise UserError("training.start.lora: this model has no queries and values in one matrix; leave lora out")
+        if config.embedding_rank:
+            columns = slice(0, frozen.config.width)
+            self._add("embedding", frozen.embedding, columns, config.embedding_rank, config.alpha)
+        for path, part in frozen.named_modules():
+            for name, blocks in part.adapted.items() if isinstance(part, Part) else ():
+                for block in blocks:
+                    self._add(f"{path}.{name}", part.get_parameter(name), block, config.rank, config.alpha)
 
-    def _add(self, name: str, shape: tuple[int, int, int], columns: slice, rank: int, alpha: float) -> None:
-        members, inputs, outputs = shape
+    def _add(self, name: str, weight: Tensor, columns: slice, rank: int, alpha: float) -> None:
+        members, inputs, outputs = len(weight), weight.shape[1], columns.stop - columns.start
         rank = min(rank, inputs, outputs)
         i = len(self.blocks)
         self.register_parameter(f"a{i}", nn.Parameter(torch.zeros(members, inputs, rank)))

@@ -108,6 +108,7 @@ class Attention(Part):
         self.causal, self.window = config.causal, config.window
         inner = (self.heads + 2 * self.kv_heads) * self.size
         self.qkv = Linear(members, width, inner, std=initial_std(width), bias=config.bias)
+        self.adapted = {"qkv.weight": (slice(0, width), slice(inner - self.kv_heads * self.size, inner))}
         self.canon = canon_of(config, "B", members, inner)
         self.out = Linear(members, width, width, std=residual_std(config), bias=config.bias)
         self.rotary = Rotary(self.size, config.turned) if config.positions == "rotary" else None

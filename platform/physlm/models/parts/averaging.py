@@ -25,6 +25,7 @@ class Averaging(Part):
         super().__init__(config, members)
         width, self.heads = config.width, config.heads
         self.value = Linear(members, width, width, std=initial_std(width), bias=config.bias)
+        self.adapted = {"value.weight": (slice(0, width),)}  # there are no queries
         self.canon = canon_of(config, "B", members, width)
         self.out = Linear(members, width, width, std=residual_std(config), bias=config.bias)
 

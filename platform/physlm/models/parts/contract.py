@@ -7,8 +7,9 @@ what starts otherwise is in the part's `draws`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -23,7 +24,13 @@ Draw = Callable[[torch.Size, torch.Generator], Tensor]
 
 
 class Part(nn.Module):
-    """Base of mixers and MLPs; made as `Part(config, members)`."""
+    """Base of mixers and MLPs; made as `Part(config, members)`.
+
+    adapted: of a mixer, the columns of its matrices that give queries and then values, by the matrix' name; a matrix
+    has the inputs as rows. Low-rank updates are of these alone.
+    """
+
+    adapted: Mapping[str, Sequence[slice]] = MappingProxyType({})
 
     def __init__(self, config: DecoderConfig, members: int) -> None:
         super().__init__()

@@ -66,6 +66,7 @@ class GatedDeltaNet(Part):
         std = initial_std(width)
         inner = self.heads * (2 * self.keys + self.values)
         self.qkv = Linear(members, width, inner, std=std, bias=False)
+        self.adapted = {"qkv.weight": (slice(0, self.heads * self.keys), slice(2 * self.heads * self.keys, inner))}
         self.streams = Streams(config, members, inner)
         self.steps = Linear(members, width, 2 * self.heads, std=std, bias=False)  # of writing and of forgetting
         self.gate = Linear(members, width, self.heads * self.values, std=std, bias=False)

@@ -55,6 +55,7 @@ class GatedLinearAttention(Part):
         std = initial_std(width)
         inner = self.heads * (2 * self.keys + self.values)
         self.qkv = Linear(members, width, inner, std=std, bias=False)
+        self.adapted = {"qkv.weight": (slice(0, self.heads * self.keys), slice(2 * self.heads * self.keys, inner))}
         self.streams = Streams(config, members, inner)
         self.decay_in = Linear(members, width, GATE_RANK, std=std, bias=False)
         self.decay_out = Linear(members, GATE_RANK, self.heads * self.keys, std=std)

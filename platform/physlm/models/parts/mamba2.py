@@ -79,6 +79,7 @@ class Mamba2(Part):
         std = initial_std(width)
         inner = self.heads * self.values
         self.xbc = Linear(members, width, inner + 2 * self.keys, std=std, bias=False)
+        self.adapted = {"xbc.weight": (slice(inner + self.keys, inner + 2 * self.keys), slice(0, inner))}
         self.streams = Streams(config, members, inner + 2 * self.keys)
         self.step = Linear(members, width, self.heads, std=std, bias=False)
         self.gate = Linear(members, width, inner, std=std, bias=False)
