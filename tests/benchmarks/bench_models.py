@@ -65,9 +65,10 @@ def rates(config: ModelConfig, members: int, repeats: int) -> tuple[float, float
         for cohort, spent in zip(cohorts, times, strict=True):
             tokens = torch.randint(0, VOCABULARY, (len(cohort), BATCH, CONTEXT + 1))
             wanted = torch.ones(tokens.shape, dtype=torch.bool)
+            seen = None if config.causal else tokens
             begin = time.perf_counter()
             for _ in range(STEPS):
-                cohort.step(tokens, wanted, [1.0] * len(cohort))
+                cohort.step(tokens, wanted, [1.0] * len(cohort), seen)
             if repeat:
                 spent.append(time.perf_counter() - begin)
     alone, together = (

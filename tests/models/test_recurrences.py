@@ -97,6 +97,7 @@ def test_gradients_of_chunks_equal_the_plain_ones(mixer: str, decay: float) -> N
 def test_fused_kernels_equal_the_plain_recurrence(mixer: str) -> None:
     fused, plain = FORMS[mixer]
     arguments = inputs(mixer, 100, -0.5, 0, "cuda")
+    arguments[:3] = [x.bfloat16() for x in arguments[:3]]  # queries, keys and values, as in training
     ours, theirs = fused(*arguments), plain(*(x.double().cpu() for x in arguments))
     for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a.cpu().double(), b, rtol=2e-2, atol=2e-2)  # the kernels multiply in TF32
+        torch.testing.assert_close(a.cpu().double(), b, rtol=2e-2, atol=2e-2 * float(b.abs().max()))

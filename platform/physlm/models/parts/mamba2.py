@@ -56,7 +56,7 @@ def state_space(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, state: Tensor) -
     context, heads = v.shape[1:3]
     if kernel := fused(q, "simple_gla", "chunk_simple_gla"):
         q_, k_ = (x.unsqueeze(2).expand(-1, -1, heads, -1).contiguous() for x in (q, k))
-        o, state = kernel(q_, k_, v, decay, scale=1.0, initial_state=state, output_final_state=True)
+        o, state = kernel(q_, k_, v.to(q.dtype), decay, scale=1.0, initial_state=state, output_final_state=True)
         return o, state
     size = min(_CHUNK, context)
     q_, k_, v_ = (chunks(x, size) for x in (q.unsqueeze(2), k.unsqueeze(2), v))

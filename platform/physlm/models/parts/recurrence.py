@@ -2,7 +2,7 @@
 
 A recurrence runs over rows (members and their batch folded together) and heads, q, k [R, T, H, K], v [R, T, H, V],
 with a state [R, H, K, V]. Within a chunk all is matrix products; between chunks only the state goes on. Where
-flash-linear-attention is installed, its kernels run on a GPU.
+flash-linear-attention is installed, its kernels run on a GPU in half precision.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ def _installed() -> bool:
 
 
 def fused(like: Tensor, module: str, name: str) -> Any | None:
-    """A kernel of flash-linear-attention, where there is a GPU and the package, else None."""
-    if not like.is_cuda or not _installed():
+    """A kernel of flash-linear-attention, where there is a GPU, half precision and the package, else None.
+
+    Its kernels multiply in half precision, and that of the gated delta rule takes no other.
+    """
+    if not like.is_cuda or like.dtype == torch.float32 or not _installed():
         return None
     return getattr(import_module(f"fla.ops.{module}"), name)
 
