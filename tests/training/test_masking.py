@@ -133,9 +133,9 @@ def test_a_member_alone_and_stopped_on_its_way_ends_the_same(
 
 
 def test_probes_read_an_encoder(trained: Store, runs: tuple[Run, ...]) -> None:
-    probe = probes.registry()["linear"]
+    probe = probes.make("linear", {})
     probing.take(trained, probe, runs[:1])
-    found = catalog.collect(trained, [runs[0].run_id], [probe.source()])
+    found = catalog.collect(trained, [runs[0].run_id], [probe.source])
     token = found.filter(
         pl.col("measure") == "probe.linear.token", pl.col("layer").is_null(), pl.col("position").is_null()
     )
