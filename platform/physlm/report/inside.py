@@ -55,7 +55,7 @@ KINDS: Mapping[str, Kind] = {
         "the embedding.",
     ),
 }
-WHOLE = ("attention.", "patching.")
+WHOLE = ("attention.", "patching.", "regret.")
 """Prefixes of the measures that the table tells of models as wholes."""
 
 Values = Mapping[tuple[int, int], float]
@@ -110,19 +110,16 @@ def found(evidence: Evidence, conditions: Sequence[Condition]) -> list[Inside]:
     return result
 
 
-def table(evidence: Evidence, shown: Sequence[Inside]) -> Table | None:
-    """What these measures say of the model as a whole, with what they say before training."""
-    if not shown:
+def table(evidence: Evidence, conditions: Sequence[Condition]) -> Table | None:
+    """What such measures say of the model as a whole, with what they say before training."""
+    names = pl.any_horizontal(*(pl.col("measure").str.starts_with(prefix) for prefix in WHOLE))
+    rows = evidence.measured.filter(names).drop_nulls("value")
+    present = set(rows["run_id"])
+    candidates = [c for c in conditions if any(run.run_id in present for run in c.runs)]
+    if not candidates:
         return None
-    runs = [run.run_id for run in shown[0].condition.runs]
-    whole = (
-        evidence.measured.filter(
-            pl.col("run_id").is_in(runs),
-            pl.any_horizontal(*(pl.col("measure").str.starts_with(prefix) for prefix in WHOLE)),
-        )
-        .drop_nulls("value")
-        .sort("run_id")
-    )
+    runs = [run.run_id for run in max(candidates, key=lambda c: c.runs[0].flops).runs]
+    whole = rows.filter(pl.col("run_id").is_in(runs)).sort("run_id")
     grouped = {
         row["measure"]: row
         for row in whole.group_by("measure", maintain_order=True)
@@ -143,16 +140,16 @@ def table(evidence: Evidence, shown: Sequence[Inside]) -> Table | None:
         error = row["stderr"] if row["seeds"] == 1 else row["spread"] / sqrt(row["seeds"])
         return Cell(wording.with_error(row["value"], error))
 
-    names = sorted(name for name in grouped if not name.endswith(".untrained"))
-    rows = [
+    measures = sorted(name for name in grouped if not name.endswith(".untrained"))
+    cells = [
         [
             Cell(name.replace(".", ": ").replace("_", " ")),
             cell(name),
             cell(f"{name}.untrained"),
             Cell(grouped[name]["unit"]),
         ]
-        for name in names
+        for name in measures
     ]
     caption = "Of models as wholes: mean over seeds ± its standard error (over instances where there is one seed)."
     heads = [Heading("measure", number=False), Heading("after training"), Heading("before training")]
-    return Table(caption, [*heads, Heading("unit", number=False)], rows)
+    return Table(caption, [*heads, Heading("unit", number=False)], cells)

@@ -110,7 +110,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         inside_text=_condition_text("Numbers taken from inside the models", layers[0].condition, grid)
         if layers
         else "",
-        inside_table=inside.table(evidence, layers),
+        inside_table=inside.table(evidence, grid),
         accuracy=difficulty_figure.draw(difficulty.by_operations(evidence, grid)),
         evaluations=difficulty.table(evidence, grid),
         runs=tables.runs(evidence, grid, leading),
@@ -188,6 +188,11 @@ def _runs_text(evidence: Evidence, grid: Sequence[Condition]) -> str:
 def _probes_text(found: Sequence[probing.Probed], grid: Sequence[Condition]) -> str:
     text = "Small readouts, trained on frozen states and tested on instances that they were not trained on"
     return _condition_text(text, found[0].condition, grid) if found else ""
+
+
+def _inside_text(layers: Sequence[inside.Inside], grid: Sequence[Condition]) -> str:
+    text = "Numbers taken from inside the models"
+    return _condition_text(text, layers[0].condition, grid) if layers else f"{text}, of the condition trained most."
 
 
 def _condition_text(text: str, condition: Condition, grid: Sequence[Condition]) -> str:
