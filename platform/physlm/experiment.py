@@ -16,7 +16,7 @@ laws: [capacity]
 hold_out: {model.width: [32]}
 
 With `sweep: {training.optimizer.lr: [3e-3, 1e-2]}` each condition is trained with each value, and the laws are fitted
-to the value with the lowest validation loss.
+to the value with the lowest validation loss. Probes are names, or mappings of knobs: `probe: [{type: v, steps: 400}]`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from physlm.tasks.contract import Stream
 from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
 from physlm.training.memory import keep_freed_memory
-from physlm.training.packing import Packer
+from physlm.training.packing import Packer, StreamSource
 
 STEPS, BATCH = 150, 32
 
@@ -42,7 +42,8 @@ def trained(task: Cfg, members: int) -> Cohort:
     config = Gpt2Config(layers=4, heads=4, width=48)
     optimizers = [OptimizerConfig(lr=4e-3)] * members
     cohort = Cohort(config, len(task.vocabulary), optimizers, list(range(members)), torch.device("cpu"))
-    packers = [Packer(task, Stream("train", seed), task.max_length) for seed in range(members)]
+    sources = [StreamSource(task, Stream("train", seed)) for seed in range(members)]
+    packers = [Packer(source, task.max_length, task.separator) for source in sources]
     for _ in range(STEPS):
         windows = [packer.next(BATCH) for packer in packers]
         tokens = torch.from_numpy(np.stack([w.tokens for w in windows])).long()

@@ -182,7 +182,10 @@ def measure(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = Fals
 
 
 def probe(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Train the experiment's probes on its trained models: the step alone."""
+    """Train the experiment's probes on its trained models: the step alone.
+
+    An entry of `probe` is a name, or a mapping with knobs, such as {type: v, steps: 400, batch: 64}.
+    """
     experiment = load(file)
     if not experiment.probes:
         raise ExperimentError(f"{file}: probe: names no probe; known are {', '.join(probes.registry())}")

@@ -49,6 +49,7 @@ class Attention(Measure):
     """
 
     name = "attention"
+    version = 2
 
     @classmethod
     def fits(cls, model: ModelConfig) -> str | None:
@@ -147,11 +148,13 @@ class _Seen:
 
     total    weight at each pair of positions, [layers, H, T, T]
     square   squares of weights, [layers, H]
+    back     weight at each distance, by instance, [layers, H, B, T]
     linked   weight on links of each kind, [layers, H, B]
     """
 
     total: Array
     square: Array
+    back: Array
     linked: dict[tuple[str, int], Array]
 
 
@@ -169,6 +172,7 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
         _Seen(
             np.zeros((config.layers, config.heads, *[t.tokens.shape[1]] * 2)),
             np.zeros((config.layers, config.heads)),
+            np.zeros((config.layers, config.heads, *t.tokens.shape)),
             {kind: np.zeros((config.layers, config.heads, len(t.tokens))) for kind in t.links},
         )
         for t in texts
@@ -199,6 +203,9 @@ def _add(seen: Sequence[_Seen], texts: Sequence[Texts], layer: int, start: int, 
         some = whole[:, :, :context, :context] * there[:, None, :, None]
         own.total[layer] += some.sum(0)
         own.square[layer] += (some**2).sum((0, 2, 3))
+        for distance in range(context):
+            along = np.diagonal(some, -distance, 2, 3).sum(-1)  # [b, H]
+            own.back[layer, :, start:stop, distance] = along.T
         for kind, links in text.links.items():
             own.linked[kind][layer, :, start:stop] += np.einsum("bhik,bik->hb", some, links[start:stop])
 
@@ -206,24 +213,25 @@ def _add(seen: Sequence[_Seen], texts: Sequence[Texts], layer: int, start: int, 
 def _observations(text: Texts, seen: _Seen, control: str) -> Iterator[Observation]:
     layers, heads, context, _ = seen.total.shape
     pairs = np.tril((np.arange(context) < text.length[:, None]).sum(0)[:, None] * np.ones(context))  # [T, T]
-    back = np.arange(context)[:, None] - np.arange(context)
-    queries = np.array([pairs[back == d].sum() for d in range(context)])
-    by_distance = np.stack([seen.total[:, :, back == d].sum(-1) for d in range(context)], -1)  # [layers, H, distance]
-    mean = by_distance / queries
+    having = np.maximum(text.length[:, None] - np.arange(context), 0)  # queries with a token so far back, [B, T]
+    queries = having.sum(0)
+    by_distance = seen.back.sum(2)  # [layers, H, distance]
     n = len(text.tokens)
 
     for layer in range(layers):
-        shown = {"heads": mean[layer].mean(0)}
+        shown = {"heads": seen.back[layer].mean(0)}
         if not control:
-            shown |= {f"head_{h}": mean[layer, h] for h in range(heads)}
+            shown |= {f"head_{h}": seen.back[layer, h] for h in range(heads)}
         for target, weights in shown.items():
-            for distance, weight in enumerate(weights[:FARTHEST]):
+            for distance in range(min(FARTHEST, context)):
+                place = {"layer": layer + 1, "position": distance}
+                value, error = _ratio(weights[:, distance], having[:, distance])
+                found = int((having[:, distance] > 0).sum())
                 name = f"attention.distance{control}"
-                yield Observation(
-                    name, float(weight), "1", target=target, layer=layer + 1, position=distance, floor=0.0
-                )
-    reach = (by_distance * np.arange(context)).sum((0, 1, 2)) / by_distance.sum((0, 1, 2))
-    yield Observation(f"attention.reach{control}", float(reach), "tokens", floor=0.0)
+                yield Observation(name, value, "1", error, found, floor=0.0, target=target, **place)
+    looked = seen.back.mean((0, 1))  # [B, T]
+    value, error = _ratio((looked * np.arange(context)).sum(1), looked.sum(1))
+    yield Observation(f"attention.reach{control}", value, "tokens", error, n, floor=0.0)
 
     count, total = pairs.sum(), by_distance.sum(-1)
     spread = seen.square - total**2 / count
@@ -260,8 +268,12 @@ def _residual(weights: Array, links: NDArray[np.bool_], expected: Array) -> tupl
 
 
 def _mean(name: str, over: tuple[Array, Array], **place: Any) -> Observation:
-    residual, count = over
-    value = residual.sum() / count.sum()
-    error = sqrt(((residual - value * count) ** 2).sum()) / count.sum()
-    place = {"n": int((count > 0).sum()), **place}
-    return Observation(name, float(value), "1", stderr=float(error), chance=0.0, **place)
+    value, error = _ratio(*over)
+    place = {"n": int((over[1] > 0).sum()), **place}
+    return Observation(name, value, "1", stderr=error, chance=0.0, **place)
+
+
+def _ratio(sums: Array, counts: NDArray[Any]) -> tuple[float, float]:
+    """A mean over what instances have of it, from their sums and counts [B]; and its error, clustered by instance."""
+    value = float(sums.sum() / counts.sum())
+    return value, sqrt(float(((sums - value * counts) ** 2).sum())) / float(counts.sum())

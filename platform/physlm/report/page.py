@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 import physlm
 from physlm.experiment import Experiment
-from physlm.report import difficulty, probing, style, svg, tables, wording
+from physlm.report import difficulty, inside, probing, style, svg, tables, wording
 from physlm.report.conditions import Condition, conditions
 from physlm.report.evidence import Evidence, gather
-from physlm.report.figures import Drawing, heat_map, learning_curves, measures
+from physlm.report.figures import Drawing, heat_map, layer_map, learning_curves, measures
 from physlm.report.figures import difficulty as difficulty_figure
 from physlm.report.law_section import answer, law_section, warnings
 from physlm.store import Store
@@ -74,6 +74,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
     curves = learning_curves.draw(evidence, grid)
     measured = measures.draw(leading, grid)
     found = probing.probed(evidence, grid)
+    layers = inside.found(evidence, grid)
     sections = [
         law_section(fit, experiment, evidence.conventions.get(name, ()), evidence.groups.get(name, ()))
         for name, fit in evidence.fits.items()
@@ -105,6 +106,11 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
             for probed in found
             if len(grid) > 1
         ],
+        inside=[layer_map.draw(one) for one in layers],
+        inside_text=_condition_text("Numbers taken from inside the models", layers[0].condition, grid)
+        if layers
+        else "",
+        inside_table=inside.table(evidence, grid),
         accuracy=difficulty_figure.draw(difficulty.by_operations(evidence, grid)),
         evaluations=difficulty.table(evidence, grid),
         runs=tables.runs(evidence, grid, leading),
@@ -180,10 +186,17 @@ def _runs_text(evidence: Evidence, grid: Sequence[Condition]) -> str:
 
 
 def _probes_text(found: Sequence[probing.Probed], grid: Sequence[Condition]) -> str:
-    if not found:
-        return ""
-    condition = found[0].condition
     text = "Small readouts, trained on frozen states and tested on instances that they were not trained on"
+    return _condition_text(text, found[0].condition, grid) if found else ""
+
+
+def _inside_text(layers: Sequence[inside.Inside], grid: Sequence[Condition]) -> str:
+    text = "Numbers taken from inside the models"
+    return _condition_text(text, layers[0].condition, grid) if layers else f"{text}, of the condition trained most."
+
+
+def _condition_text(text: str, condition: Condition, grid: Sequence[Condition]) -> str:
+    """A sentence that says of which condition what follows is."""
     if len(grid) > 1:
         values = [f"{name} {wording.level(value)}" for name, value in condition.values.items()]
         text += f", of the condition with the most training: {wording.several(values)}"

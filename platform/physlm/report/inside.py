@@ -1,0 +1,155 @@
+"""What measures say of a model's layers, of the condition that the page looks into: before and after training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import polars as pl
+
+from physlm.report import wording
+from physlm.report.conditions import Condition
+from physlm.report.evidence import Evidence
+from physlm.report.tables import Cell, Heading, Table
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A measure that has a value for each layer and place.
+
+    target   of the rows that are shown
+    axis     what the places are
+    verb     how its largest value is told, before the number
+    """
+
+    target: str
+    axis: str
+    title: str
+    verb: str
+    caption: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "attention.distance": Kind(
+        "heads",
+        "distance",
+        "Where attention looks, by layer and distance",
+        "Attention puts most weight",
+        "Mean weight on the token so many places back, over heads and over all tokens that have one.",
+    ),
+    "attention.boundary": Kind(
+        "level",
+        "level",
+        "Attention from boundary to boundary, by layer and level",
+        "Beyond what positions tell, the end of a symbol puts most weight on the end of the one before it",
+        "Mean weight from the end of a symbol to the end of the one before it in its level, less the mean weight "
+        "between the same two positions over all sentences. Chance is 0.",
+    ),
+    "patching.recovery": Kind(
+        "position",
+        "position",
+        "Which states carry the fact, by layer and position",
+        "Put into the counterfactual run, most of the answer brings back the state",
+        "Share of the answer's difference of logits that comes back with this one state of the other run. Layer 0 is "
+        "the embedding.",
+    ),
+}
+WHOLE = ("attention.", "patching.", "regret.")
+"""Prefixes of the measures that the table tells of models as wholes."""
+
+Values = Mapping[tuple[int, int], float]
+"""By layer and place."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """One measure of one condition, a mean over its seeds: after training and before."""
+
+    measure: str
+    kind: Kind
+    condition: Condition
+    trained: Values
+    untrained: Values
+
+    @property
+    def layers(self) -> list[int]:
+        return sorted({layer for layer, _ in self.trained})
+
+    @property
+    def places(self) -> list[int]:
+        return sorted({place for _, place in self.trained})
+
+    @property
+    def finding(self) -> str:
+        """Its largest value in a sentence; behind the embedding, where all is as it was put."""
+        inner = {at: value for at, value in self.trained.items() if 0 < at[0] < max(self.layers)}
+        at, value = max((inner or self.trained).items(), key=lambda item: item[1])
+        before = self.untrained.get(at)
+        text = f"{self.kind.verb}, {wording.percent(value)}, at layer {at[0]} and {self.kind.axis} {at[1]}"
+        return f"{text} (before training {wording.percent(before)})." if before is not None else f"{text}."
+
+
+def found(evidence: Evidence, conditions: Sequence[Condition]) -> list[Inside]:
+    """All such measures of the condition trained most."""
+    rows = evidence.observations.filter(
+        pl.col("layer").is_not_null(), pl.col("position").is_not_null(), pl.col("value").is_not_null()
+    )
+    result = []
+    for name, kind in KINDS.items():
+        own = rows.filter(pl.col("measure").is_in([name, f"{name}.untrained"]), pl.col("target") == kind.target)
+        present = set(own["run_id"])
+        if candidates := [c for c in conditions if any(run.run_id in present for run in c.runs)]:
+            condition = max(candidates, key=lambda c: c.runs[0].flops)
+            means = own.filter(pl.col("run_id").is_in([run.run_id for run in condition.runs])).sort("run_id")
+            means = means.group_by("measure", "layer", "position", maintain_order=True).agg(pl.col("value").mean())
+            values: dict[str, dict[tuple[int, int], float]] = {name: {}, f"{name}.untrained": {}}
+            for row in means.iter_rows(named=True):
+                values[row["measure"]][row["layer"], row["position"]] = row["value"]
+            result.append(Inside(name, kind, condition, values[name], values[f"{name}.untrained"]))
+    return result
+
+
+def table(evidence: Evidence, conditions: Sequence[Condition]) -> Table | None:
+    """What such measures say of the model as a whole, with what they say before training."""
+    names = pl.any_horizontal(*(pl.col("measure").str.starts_with(prefix) for prefix in WHOLE))
+    rows = evidence.measured.filter(names).drop_nulls("value")
+    present = set(rows["run_id"])
+    candidates = [c for c in conditions if any(run.run_id in present for run in c.runs)]
+    if not candidates:
+        return None
+    runs = [run.run_id for run in max(candidates, key=lambda c: c.runs[0].flops).runs]
+    whole = rows.filter(pl.col("run_id").is_in(runs)).sort("run_id")
+    grouped = {
+        row["measure"]: row
+        for row in whole.group_by("measure", maintain_order=True)
+        .agg(
+            pl.col("value").mean(),
+            pl.col("value").std().alias("spread"),
+            pl.col("stderr").mean(),
+            pl.len().alias("seeds"),
+            pl.col("unit").first(),
+        )
+        .iter_rows(named=True)
+    }
+
+    def cell(name: str) -> Cell:
+        row = grouped.get(name)
+        if row is None:
+            return Cell(wording.MISSING)
+        error = row["stderr"] if row["seeds"] == 1 else row["spread"] / sqrt(row["seeds"])
+        return Cell(wording.with_error(row["value"], error))
+
+    measures = sorted(name for name in grouped if not name.endswith(".untrained"))
+    cells = [
+        [
+            Cell(name.replace(".", ": ").replace("_", " ")),
+            cell(name),
+            cell(f"{name}.untrained"),
+            Cell(grouped[name]["unit"]),
+        ]
+        for name in measures
+    ]
+    caption = "Of models as wholes: mean over seeds ± its standard error (over instances where there is one seed)."
+    heads = [Heading("measure", number=False), Heading("after training"), Heading("before training")]
+    return Table(caption, [*heads, Heading("unit", number=False)], cells)

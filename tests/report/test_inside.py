@@ -1,0 +1,68 @@
+"""What measures say of a model's layers, on the page: heat maps after and before training, and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from xml.etree.ElementTree import Element
+
+import html5lib
+import polars as pl
+import pytest
+
+from physlm import catalog
+from physlm.catalog import Moment, Observation
+from physlm.experiment import Experiment
+from physlm.report import page
+from physlm.store import LocalStore
+
+Simulate = Callable[..., Experiment]
+
+
+def words(element: Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def rows(shift: float) -> list[Observation]:
+    """Attention that learns to look two tokens back in layer 1."""
+    found = [
+        Observation("attention.reach", 2.0 + shift, "tokens"),
+        Observation("attention.reach.untrained", 5.0 + shift, "tokens"),
+    ]
+    for layer in (1, 2, 3):
+        for distance in range(4):
+            peak = 0.6 if (layer, distance) == (1, 2) else 0.1
+            for name, value in (("attention.distance", peak + shift), ("attention.distance.untrained", 0.25)):
+                found.append(Observation(name, value, "1", target="heads", layer=layer, position=distance))
+                found.append(Observation(name, 0.9, "1", target="head_0", layer=layer, position=distance))
+    return found
+
+
+@pytest.fixture
+def tree(simulate: Simulate, store: LocalStore, text: str) -> Element:
+    experiment = simulate(text)
+    key = experiment.observations_key
+    tables = [catalog.read(store, key)]
+    for run in experiment.runs:
+        shift = 0.01 if run.seed else -0.01
+        taken = [(Moment(100, 1.0, 1e6), row) for row in rows(shift)]
+        tables.append(catalog.table(run.description(), "attention-v1", taken))
+    frame = pl.concat(tables, how="diagonal_relaxed").with_columns(pl.col("held_out").fill_null(False))
+    catalog.write(store, frame, key)
+    html = store.get(page.write(store, experiment)).decode()
+    parsed: Element = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
+    return parsed
+
+
+def test_the_map_says_where_most_weight_is_over_seeds_and_where_it_was_before(tree: Element) -> None:
+    assert "What goes on inside" in [words(h) for h in tree.iter("h2")]
+    descriptions = [words(e) for e in tree.iter() if str(e.tag).endswith("desc")]
+    expected = "Attention puts most weight, 60 %, at layer 1 and distance 2 (before training 25 %)."
+    assert expected in descriptions
+    (link,) = (a for a in tree.iter("a") if a.get("href") == "#inside")
+    assert words(link) == "Inside"
+
+
+def test_the_table_has_the_models_as_wholes_with_what_they_were_before(tree: Element) -> None:
+    (table,) = (t for t in tree.iter("table") if "Of models as wholes" in words(next(t.iter("caption"))))
+    (row,) = (r for r in table.iter("tr") if "attention: reach" in words(r))
+    assert [words(cell) for cell in row] == ["attention: reach", "2.000 ± 0.010", "5.000 ± 0.010", "tokens"]
