@@ -67,8 +67,8 @@ def gallery(stores: Sequence[Store], coverage: Path | None = None) -> Iterator[s
     yield "Made by `python docs/laws.py`: every number below comes from a fit. *Simulated* are studies drawn from the"
     yield "constants in the column *true*: they show that the engine recovers them, and are no evidence for the law."
     yield f"*Coverage* is how often the {NOMINAL:.0%} intervals of such studies hold the truth; bold where chance alone"
-    yield "doesn't explain the difference. What experiments measured stands under *measured*: small models on synthetic"
-    yield "languages, on two cores."
+    yield f"doesn't explain the difference.{spread(coverage)}"
+    yield "What experiments measured stands under *measured*: small models on synthetic languages, on two cores."
     if found:
         yield ""
         yield from overview(found)
@@ -187,6 +187,20 @@ def measured(stores: Sequence[Store]) -> dict[str, list[Measured]]:
                     fit = None if "refused" in document else Fit.from_json(document)
                     result[law].append(Measured(each, fit, document.get("refused", "")))
     return dict(result)
+
+
+def spread(path: Path | None) -> str:
+    """How coverage lies over all parameters, in a sentence."""
+    if path is None or not path.exists():
+        return ""
+    with path.open(newline="") as file:
+        rows = [(int(row["bootstrap"]), int(row["studies"])) for row in csv.DictReader(file)]
+    rates = [held / studies for held, studies in rows]
+    off = [r for r, (k, n) in zip(rates, rows, strict=True) if stats.binomtest(k, n, NOMINAL).pvalue < 0.05]
+    told = f" Over {len(rates)} parameters it is {np.mean(rates):.1%} on average and {min(rates):.1%} at least"
+    if off and min(off) > NOMINAL:
+        return f"{told}; the bold ones lie above: such intervals are wider than need be."
+    return f"{told}."
 
 
 def coverages(path: Path) -> dict[str, dict[str, str]]:

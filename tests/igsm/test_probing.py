@@ -105,3 +105,14 @@ def test_labels_of_tokens_agree_with_those_of_probes(read: Any) -> None:
         assert len(named) == len(problem.necessary)
         assert value[named[-1]] == problem.value(problem.query)
     assert parts == set(range(6))
+
+
+def test_distances_lead_step_by_step_from_the_question_to_what_is_necessary() -> None:
+    labels = Igsm(IgsmConfig(**TINY)).probe_labels(Stream("test", 5), np.arange(200))
+    for away, nece, dep in zip(labels.distance, labels.nece, labels.dep, strict=True):
+        np.testing.assert_array_equal(away >= 0, nece == 1)
+        assert (away == 0).sum() == 1
+        assert set(away[away >= 0].tolist()) == set(range(away.max() + 1))
+        for steps in range(1, int(away.max()) + 1):
+            # What lies so far is used by something one step closer.
+            assert dep[np.ix_(away == steps - 1, away == steps)].any(0).all()

@@ -29,6 +29,7 @@ class ProbeLabels:
     step_end        int64 [n, T]: position of the last token before the solution, then of each of its sentences
                     (retries don't count as sentences); the labels below are asked there
     nece            int8 [n, P]: A is needed for the answer
+    distance        int8 [n, P]: computations on the shortest way from A to what is asked, where A is needed; else -1
     dep             int8 [n, P, P]: A (first) is computed from B (second), directly or not
     known           int8 [n, T, P]: A has been computed
     value           int16 [n, T, P]: A's value if known, else the modulus
@@ -41,6 +42,7 @@ class ProbeLabels:
     question_end: NDArray[np.int64]
     step_end: NDArray[np.int64]
     nece: NDArray[np.int8]
+    distance: NDArray[np.int8]
     dep: NDArray[np.int8]
     known: NDArray[np.int8]
     value: NDArray[np.int16]
@@ -62,6 +64,7 @@ def probe_labels(
         question_end=np.full(n, -1, np.int64),
         step_end=np.full((n, steps), -1, np.int64),
         nece=np.full((n, max_parameters), -1, np.int8),
+        distance=np.full((n, max_parameters), -1, np.int8),
         dep=np.full((n, max_parameters, max_parameters), -1, np.int8),
         known=np.full((n, steps, max_parameters), -1, np.int8),
         value=np.full((n, steps, max_parameters), -1, np.int16),
@@ -74,7 +77,7 @@ def probe_labels(
 
 @njit(cache=True)
 def _fill(key, indices, knobs, words, draft, out):  # type: ignore[no-untyped-def]
-    name, problem_end, question_end, step_end, nece, dep, known, value, can_next, nece_next = out
+    name, problem_end, question_end, step_end, nece, distance, dep, known, value, can_next, nece_next = out
     page = blank_page(knobs)
     written = np.empty((1, name.shape[2]), np.int32)
     for i in range(indices.shape[0]):
@@ -91,6 +94,17 @@ def _fill(key, indices, knobs, words, draft, out):  # type: ignore[no-untyped-de
             nece[i, p] = (needed >> p) & 1
             for q in range(parameters):
                 dep[i, p, q] = p != q and (draft.closure[p] >> q) & 1
+        reached = ahead = 1 << draft.number[QUERY]
+        steps = 0
+        while ahead:
+            further = 0
+            for p in range(parameters):
+                if (ahead >> p) & 1:
+                    distance[i, p] = steps
+                    further |= draft.needs[p]
+            ahead = further & ~reached
+            reached |= ahead
+            steps += 1
         done = 0
         for t in range(draft.number[STEPS] + 1):
             step_end[i, t] = draft.ends[t - 1] if t else draft.number[PROMPT_END] - 1

@@ -4,6 +4,9 @@ r"""Divergence from a language whose entropy is known, by size and tokens (Part 
 
 with H the entropy of the language in nats per token, which the task knows: the law of Hoffmann et al. with its floor
 fixed, so that a fitted floor can be checked. With H = 0 the response may be the divergence itself.
+
+By simulation the bootstrap's 95 % intervals hold the truth in 97 to 99 % of studies (docs/coverage.csv), those by
+profile likelihood in 91 %, since they take the robust loss for a likelihood: rely on the former.
 """
 
 from __future__ import annotations

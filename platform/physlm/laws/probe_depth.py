@@ -2,7 +2,9 @@ r"""The layer from which a probe can tell something t steps from the question (P
 
     ℓ*(t) = ℓ₀ + κ·t
 
-Deeper layers know what is further away: reasoning in the mind goes step by step through the layers.
+Deeper layers know what is further away: reasoning in the mind goes step by step through the layers. Of a catalogue's
+runs ℓ* is where the accuracy of the probe `depth` at this distance rises through 3/4, halfway from chance to always,
+between layers by a straight line; a distance at which no layer comes so far is left out.
 """
 
 from __future__ import annotations
@@ -20,17 +22,37 @@ from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.1 (arXiv 2407.20311)"
 DISTANCE = Variable("t", "steps from the question", "steps", column="position", levels=3, low=0.0, high=1e4)
-LAYER = Variable(
-    "layer", "first layer whose probe is right", "layers", measure="probe.depth.nece.frontier", low=0.0, high=1e4
-)
+LAYER = Variable("layer", "first layer whose probe is right", "layers", measure="probe_frontier", low=0.0, high=1e4)
+READ = Variable("read", "accuracy of a probe at a layer", "1", measure=r"probe\.depth\.nece_(?P<t>\d+)")
+_RIGHT = 0.75  # halfway from chance to always
 _FIRST = Parameter("l_0", "layer for what the question names", "layers", -1e3, 1e4, (1.0,), scale="linear")
 
 
 class _Frontier(Law):
     response = LAYER
+    made_from = READ
     variables = (DISTANCE,)
     size = "t"
     noise: ClassVar[Noise] = Normal()
+
+    @classmethod
+    def derived_rows(cls, table: pl.DataFrame) -> pl.DataFrame:
+        matching = READ.matching(table["measure"].drop_nulls().unique().sort())
+        if LAYER.measure in table["measure"] or not matching or "layer" not in table.columns:
+            return table
+        steps = {name: int(str(parts["t"])) for name, parts in matching.items()}
+        rows = table.filter(pl.col("measure").is_in(list(matching)), pl.col("layer").is_not_null())
+        rows = rows.sort("run_id", "measure", "layer")
+        before = pl.col("value").shift().over("run_id", "measure")
+        share = ((_RIGHT - before) / (pl.col("value") - before)).fill_null(1.0)
+        first = rows.with_columns(between=pl.col("layer") - 1 + share).filter(pl.col("value") >= _RIGHT)
+        found = first.unique(["run_id", "measure"], keep="first", maintain_order=True).with_columns(
+            pl.col("measure").replace_strict(steps, return_dtype=pl.Int64).alias("position"),
+            pl.lit(None, pl.Int64).alias("layer"),
+            pl.col("between").alias("value"),
+            pl.lit(LAYER.measure).alias("measure"),
+        )
+        return pl.concat([table, found.select(table.columns)], how="vertical_relaxed")
 
 
 class NoOrder(_Frontier):

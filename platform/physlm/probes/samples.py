@@ -86,6 +86,7 @@ class Texts:
     labels    int32 [M, V, K, q, R]; -1 where there is nothing to read
     cluster   int64 [M, q]
     test      bool [M, q]
+    distance  int32 [M, q]: of what is asked from what the instance asks, -1 where there is none; if told
     """
 
     targets: Mapping[str, int]
@@ -94,6 +95,7 @@ class Texts:
     labels: NDArray[np.int32]
     cluster: NDArray[np.int64]
     test: NDArray[np.bool_]
+    distance: NDArray[np.int32] | None = None
 
 
 MARKS = 2
@@ -133,6 +135,7 @@ def asked(members: Sequence[Member], targets: Mapping[str, int], marked: bool, i
     places = np.zeros((len(members), count, 1), np.int64)
     labels = np.full((len(members), len(targets), count, 1), -1, np.int32)
     cluster, test = np.zeros((len(members), count), np.int64), np.zeros((len(members), count), np.bool_)
+    distance = np.full((len(members), count), -1, np.int32)
     for m, own in enumerate(made):
         n = len(own.texts)
         tokens[m] = members[m].task.separator
@@ -140,18 +143,20 @@ def asked(members: Sequence[Member], targets: Mapping[str, int], marked: bool, i
             tokens[m, row, : len(text)] = text
             places[m, row, 0] = len(text) - 1
         labels[m, :, :n, 0], cluster[m, :n], test[m, :n] = own.answers, own.cluster, own.test
+        distance[m, :n] = own.distance
     types = [controls.types(*pair) for pair in zip(tokens, places, strict=True)]
-    return Texts(targets, tokens, places, _vary(list(labels), types, members), cluster, test)
+    return Texts(targets, tokens, places, _vary(list(labels), types, members), cluster, test, distance)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A member's texts: n of them, answers int32 [K, n], cluster int64 [n], test bool [n]."""
+    """A member's texts: n of them, answers int32 [K, n], cluster int64 [n], test bool [n], distance int32 [n]."""
 
     texts: list[NDArray[np.int64]]
     answers: NDArray[np.int32]
     cluster: NDArray[np.int64]
     test: NDArray[np.bool_]
+    distance: NDArray[np.int32]
 
 
 def _asked(member: Member, targets: Mapping[str, int], marked: bool, count: int, questions: int) -> _Asked:
@@ -164,11 +169,13 @@ def _asked(member: Member, targets: Mapping[str, int], marked: bool, count: int,
     written = np.concatenate([np.column_stack([q.instance, q.shown, _words(q, longest)]) for q in asked])
     unique, owner = np.unique(written, axis=0, return_inverse=True)
     answers = np.full((len(targets), len(unique)), -1, np.int32)
-    kind = np.zeros(len(unique), np.int64)
+    kind, distance = np.zeros(len(unique), np.int64), np.full(len(unique), -1, np.int32)
     start = 0
     for k, q in enumerate(asked):
         own = owner.ravel()[start : start + len(q)]
         answers[k, own] = q.answer
+        if q.distance is not None:
+            distance[own] = q.distance
         kind |= np.where(answers[k] >= 0, 1 << k, 0)
         start += len(q)
     order = randomness.permutation(randomness.key("probe", "questions", member.seed), 0, len(unique))
@@ -176,7 +183,8 @@ def _asked(member: Member, targets: Mapping[str, int], marked: bool, count: int,
     chosen = np.sort(np.concatenate(of_a_kind))
     texts = [_text(task, instances, row, marked) for row in unique[chosen]]
     cluster, test = split(member, instances)
-    return _Asked(texts, answers[:, chosen], cluster[unique[chosen, 0]], test[unique[chosen, 0]])
+    about = unique[chosen, 0]
+    return _Asked(texts, answers[:, chosen], cluster[about], test[about], distance[chosen])
 
 
 def _words(questions: Questions, longest: int) -> NDArray[np.int64]:

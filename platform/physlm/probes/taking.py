@@ -26,16 +26,17 @@ def take(store: Store, probe: Probe, cohort: Sequence[Run]) -> None:
     """
     markers = {run.run_id: store.get_json(layout.completed_key(run.run_id)) for run in cohort}
     sound = [run for run in cohort if markers[run.run_id]["status"] == "trained"]
-    for run in cohort:
-        if run not in sound:
-            _write(store, probe, run, [])
+    nothing = {run.run_id: catalog.table(run.description(), probe.source, []) for run in cohort if run not in sound}
+    catalog.write_batch(store, probe.source, nothing)
     for part in _parts(probe, sound):
         decoder = _with_twins(load(store, part, [markers[run.run_id]["tokens"] for run in part]), part)
         members = [member(run) for run in part]
+        tables = {}
         for run, observations in zip(part, probe.read(decoder, members), strict=True):
             marker = markers[run.run_id]
             moment = run.moment(marker["tokens"], marker["instances"])
-            _write(store, probe, run, [(moment, observation) for observation in observations])
+            tables[run.run_id] = catalog.table(run.description(), probe.source, [(moment, o) for o in observations])
+        catalog.write_batch(store, probe.source, tables)
 
 
 def _parts(probe: Probe, runs: Sequence[Run]) -> Iterator[list[Run]]:
@@ -64,8 +65,3 @@ def _with_twins(trained: Decoder, runs: Sequence[Run]) -> Decoder:
             parameters[name][len(runs) :] = initial[name]
     device = next(trained.parameters()).device
     return both.to(device).eval().requires_grad_(False)
-
-
-def _write(store: Store, probe: Probe, run: Run, rows: Sequence[tuple[catalog.Moment, catalog.Observation]]) -> None:
-    frame = catalog.table(run.description(), probe.source, rows)
-    catalog.write(store, frame, catalog.key(run.run_id, probe.source))

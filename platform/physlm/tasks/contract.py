@@ -139,6 +139,7 @@ class Questions:
     asked     int32 [total]; question i puts asked[offsets[i]:offsets[i + 1]] to it, such as a parameter's name, or none
     offsets   int64 [q + 1]
     answer    int32 [q]: the right class
+    distance  int32 [q]: steps from what the instance asks to what is asked here, -1 where there are none; if told
     """
 
     instance: NDArray[np.int64]
@@ -146,6 +147,7 @@ class Questions:
     asked: NDArray[np.int32]
     offsets: NDArray[np.int64]
     answer: NDArray[np.int32]
+    distance: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.answer)

@@ -308,7 +308,8 @@ class Igsm(Task[IgsmConfig]):
         names = np.concatenate([labels.name[instance, parameter] for parameter in parameters], axis=1)
         offsets = np.concatenate([[0], np.cumsum((names >= 0).sum(1))])
         answer = answers[(instance, *where)].astype(np.int32)
-        return Questions(instance, end + 1, names[names >= 0], offsets, answer)
+        distance = labels.distance[(instance, *where)].astype(np.int32) if target == "nece" else None
+        return Questions(instance, end + 1, names[names >= 0], offsets, answer, distance)
 
     @cached_property
     def chance(self) -> float:

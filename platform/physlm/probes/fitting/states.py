@@ -19,19 +19,24 @@ def states(decoder: Decoder, tokens: Tensor) -> Tensor:
 
     Layer 0 is the embedding, layer ℓ the output of block ℓ; the last is what the decoder returns, behind its last norm.
     """
+    with torch.no_grad():
+        return torch.stack(layers(decoder, tokens))
+
+
+def layers(decoder: Decoder, tokens: Tensor) -> list[Tensor]:
+    """The same, layer by layer, for gradients to flow through."""
     found: list[Tensor] = []
 
     def before(module: Any, arguments: tuple[Any, ...]) -> None:
         found.append(arguments[0])
 
-    with torch.no_grad():
-        hooks = [block.register_forward_pre_hook(before) for block in decoder.blocks]
-        try:
-            last = decoder(tokens)
-        finally:
-            for hook in hooks:
-                hook.remove()
-    return torch.stack([*found, last])
+    hooks = [block.register_forward_pre_hook(before) for block in decoder.blocks]
+    try:
+        last = decoder(tokens)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [*found, last]
 
 
 def all_states(decoder: Decoder, tokens: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from physlm.models.decoder import Decoder
 from physlm.probes import scores
 from physlm.probes.contract import ProbeConfig
 from physlm.probes.controls import VARIANTS
-from physlm.probes.fitting.states import chosen, device_of, updated
+from physlm.probes.fitting.states import chosen, device_of, layers, updated
 from physlm.probes.samples import MARKS, Texts
 from physlm.probes.updates import UpdateConfig
 
@@ -48,11 +48,21 @@ def read(
     probe: str, decoder: Decoder, texts: Texts, config: ProbeConfig, norm: Norm, seeds: Sequence[int]
 ) -> list[list[Observation]]:
     """Observations of each of M members; decoder: 2·M frozen models, the members' and then their twins."""
+    found = readings(decoder, texts, config, norm, seeds)
+    return [_observations(probe, decoder.config.layers, texts, m, right) for m, right in enumerate(found)]
+
+
+def readings(
+    decoder: Decoder, texts: Texts, config: ProbeConfig, norm: Norm, seeds: Sequence[int], *, layered: bool = False
+) -> Iterator[NDArray[np.bool_]]:
+    """Which readings are right, of each member: [V + 1, K, q, R], of the trained model by variant, and of its twin.
+
+    layered: the r-th place is read from layer r, 0 being the embedding, instead of all from the last.
+    """
     assert isinstance(config, UpdateConfig)
     members = len(seeds)
     each = (len(VARIANTS) + 1) * config.batch * texts.tokens.shape[2]
     at_once = max(1, _TOKENS // each)
-    result = []
     for start in range(0, members, at_once):
         group = range(start, min(start + at_once, members))
         problems = [
@@ -60,10 +70,9 @@ def read(
             for m in group
             for problem in (*(Problem(m, m, v) for v in range(len(VARIANTS))), Problem(members + m, m, 0))
         ]
-        right = Updated(decoder, texts, problems, config, norm, seeds).train().hits().cpu().numpy()
-        right = right.reshape(len(group), len(VARIANTS) + 1, *right.shape[1:])  # [members, V + 1, K, q, R]
-        result += [_observations(probe, decoder.config.layers, texts, m, right[m - start]) for m in group]
-    return result
+        fitted = Updated(decoder, texts, problems, config, norm, seeds, layered=layered).train()
+        right = fitted.hits().cpu().numpy()
+        yield from right.reshape(len(group), len(VARIANTS) + 1, *right.shape[1:])
 
 
 def _observations(probe: str, layers: int, texts: Texts, member: int, right: NDArray[np.bool_]) -> list[Observation]:
@@ -93,8 +102,9 @@ def _observations(probe: str, layers: int, texts: Texts, member: int, right: NDA
 class Updated:
     """Readouts for G problems, R places, K targets: each problem has one update, and a map for each target and place.
 
-    norm   of the state that is mapped
-    seeds  of the members: in which order their texts come
+    norm     of the state that is mapped
+    seeds    of the members: in which order their texts come
+    layered  whether the r-th place is read from layer r instead of from the last
     """
 
     def __init__(
@@ -105,9 +115,12 @@ class Updated:
         config: UpdateConfig,
         norm: Norm,
         seeds: Sequence[int],
+        *,
+        layered: bool = False,
     ) -> None:
         self.decoder = chosen(decoder, [problem.model for problem in problems])
         self.texts, self.problems, self.config, self.norm, self.seeds = texts, problems, config, norm, seeds
+        self.layered = layered
         self.device = device_of(decoder)
         count, places = len(problems), texts.places.shape[2]
         width, most = decoder.config.width, max(texts.targets.values())
@@ -139,16 +152,19 @@ class Updated:
         return torch.from_numpy(np.stack(own).astype(np.int64)).to(self.device)
 
     def _states(self, tokens: Tensor, places: Tensor) -> Tensor:
-        """[G, b, T], [G, b, R] -> what the last layer says there, [G, R, b, d]."""
+        """[G, b, T], [G, b, R] -> what the last layer, or each place's own, says there, [G, R, b, d]."""
         count, batch, context = tokens.shape
         vocabulary = self.decoder.vocabulary
         rows = torch.cat([self.up @ self.down, self.marks], 1)  # what each token's embedding is changed by
         own = torch.arange(count, device=self.device).view(-1, 1, 1) * rows.shape[1]
         change = embedding(tokens + own, rows.flatten(0, 1)).flatten(1, 2)
         with updated(self.decoder, lambda x: x + change):
-            hidden = self.decoder(torch.where(tokens < vocabulary, tokens, 0)).view(count, batch, context, -1)
-        states: Tensor = hidden.gather(2, places.unsqueeze(3).expand(-1, -1, -1, hidden.shape[-1])).transpose(1, 2)
-        return states
+            known = torch.where(tokens < vocabulary, tokens, 0)
+            hidden = layers(self.decoder, known) if self.layered else [self.decoder(known)]
+        index = places.unsqueeze(3).expand(-1, -1, -1, self.decoder.config.width)
+        parts = torch.split(index, 1 if self.layered else index.shape[2], 2)
+        read = [own.view(count, batch, context, -1).gather(2, part) for own, part in zip(hidden, parts, strict=True)]
+        return torch.cat(read, 2).transpose(1, 2)
 
     def _map(self, states: Tensor, training: bool) -> Tensor:
         """[G, R, b, d] -> [G, R, b, K, C]."""
