@@ -87,7 +87,7 @@ def test_the_heat_map_says_its_finding_in_numbers(draw: Callable[[str | None], t
         "reads symbol (2 right in 91|10 right in 99) % of unseen cases at the last of 2 layers", answers[-1]
     )
     assert "data:" not in html
-    assert "Read right at layer 0 and 2, mean over targets: 50 % and 95 % (" in words(named(by_condition, "desc")[0])
+    assert "at each target's best layer, mean over targets: 50 % and 95 % (" in words(named(by_condition, "desc")[0])
     assert [words(t) for t in named(by_condition, "text")].count("91") == 6
 
 

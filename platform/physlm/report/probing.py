@@ -153,17 +153,19 @@ def finding(found: Probed) -> str:
 
 
 def comparison(found: Sequence[Probed], names: Sequence[str]) -> str:
-    """What conditions tell at the first and the last place, means over targets, in a sentence."""
+    """What conditions tell at the first place and at each target's best one, means over targets, in a sentence."""
     parts = []
     for one, condition in zip(found, names, strict=True):
-        first, last = (
-            [reading.value for target in one.targets if (reading := one.get(target, place))]
-            for place in (one.places[0], one.places[-1])
-        )
-        if first and last:
-            ends = f"{wording.percent(sum(first) / len(first))} and {wording.percent(sum(last) / len(last))}"
+        first, best = [], []
+        for target in one.targets:
+            values = {place: reading.value for place in one.places if (reading := one.get(target, place))}
+            if one.places[0] in values:
+                first.append(values[one.places[0]])
+                best.append(max(values.values()))
+        if first:
+            ends = f"{wording.percent(sum(first) / len(first))} and {wording.percent(sum(best) / len(best))}"
             parts.append(f"{ends} ({condition})")
-    where = f"{found[0].axis} {found[0].places[0]} and {found[0].places[-1]}"
+    where = f"{found[0].axis} {found[0].places[0]} and at each target's best {found[0].axis}"
     return f"Read right at {where}, mean over targets: {wording.several(parts)}."
 
 
