@@ -148,7 +148,7 @@ def _without_law(evidence: Evidence, grid: Sequence[Condition], leading: Mapping
         scale = "" if unit == "1" else f" {unit}"
         low, high = wording.number(min(values)), wording.number(max(values))
         if len(grid) == 1:
-            return f"{wording.capitalized(name.replace('_', ' '))} is {low}{scale} ({done})."
+            return f"The {name.replace('_', ' ')} is {low}{scale} ({done})."
         over = f"Over {wording.count(len(values), 'condition')}"
         return f"{over}, {name.replace('_', ' ')} ranges from {low} to {high}{scale} ({done})."
     return f"Nothing has been measured yet ({done})."
