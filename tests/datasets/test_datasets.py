@@ -180,7 +180,7 @@ def test_what_is_lost_is_written_again_and_nothing_else(alone: LocalStore, store
 PROGRAM = """
 import signal
 import sys
-from physlm import datasets, experiment
+from physlm import datasets, runs
 from physlm.store import open_store
 from physlm.tasks import Stream
 
