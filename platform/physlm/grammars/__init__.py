@@ -3,7 +3,7 @@
 from physlm.grammars.chart import Parses, parse
 from physlm.grammars.derivation import Derivations, Noise, Perturbation, Sample, longest, sample
 from physlm.grammars.diversity import Diversity, diversity
-from physlm.grammars.entropy import Estimate, end_surprisal, string_entropy
+from physlm.grammars.entropy import Estimate, string_entropy
 from physlm.grammars.generate import random_grammar, random_spelling
 from physlm.grammars.grammar import Grammar
 from physlm.grammars.nearest import Nearest, nearest
@@ -33,7 +33,6 @@ __all__ = [
     "random_spelling",
     "read",
     "sample",
-    "end_surprisal",
     "string_entropy",
     "trees",
     "valid_prefix",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from physlm import randomness
 from physlm.grammars.chart import parse
 from physlm.grammars.derivation import sample
 from physlm.grammars.grammar import Grammar
-from physlm.grammars.prefix import next_token
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,3 @@ def string_entropy(grammar: Grammar, samples: int = 1000, seed: int = 0) -> Esti
     return Estimate(
         grammar.derivation_entropy - float(excess.mean()), float(excess.std(ddof=1)) / float(np.sqrt(samples))
     )
-
-
-@lru_cache(maxsize=64)
-def end_surprisal(grammar: Grammar, samples: int = 200, seed: int = 0) -> Estimate:
-    """Mean -ln P in nats that a sentence ends where it does, given its tokens: others may begin with them."""
-    drawn = sample(grammar, randomness.key("grammar", "end", seed), np.arange(samples, dtype=np.int64))
-    offsets = drawn.trees.offsets
-    whole = offsets[1:] + np.arange(samples)  # rows of the distributions after all of a sentence
-    surprisal = -np.log(next_token(grammar, drawn.tokens, offsets)[whole, 0])
-    return Estimate(float(surprisal.mean()), float(surprisal.std(ddof=1)) / float(np.sqrt(samples)))

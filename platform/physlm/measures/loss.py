@@ -28,6 +28,7 @@ class Loss(Measure):
     """
 
     name = "loss"
+    version = 2
     of_encoders = True
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
@@ -45,8 +46,9 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
     residuals = sums - value * tokens
     entropy = member.task.floor()
     first = instances.offsets[:-1]
-    ends = int((counted[first] & (instances.tokens[first] == member.task.separator)).sum())
-    unseen = (len(instances) - ends) * member.task.end_surprisal()
+    told = np.append((counted[first] & (instances.tokens[first] == member.task.separator))[1:], False)
+    # Whose end goes untold is no matter of chance: a long instance behind it began another window.
+    untold = member.task.end_surprisal(instances)[~told].sum()
     return Observation(
         name,
         float(value),
@@ -54,5 +56,5 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
         stderr=float(sqrt((residuals**2).sum()) / tokens.sum()),
         n=len(instances),
         chance=log(member.task.used_tokens),
-        floor=None if entropy is None or scored.masked else float((entropy * len(instances) - unseen) / tokens.sum()),
+        floor=None if entropy is None or scored.masked else float((entropy * len(instances) - untold) / tokens.sum()),
     )

@@ -19,6 +19,7 @@ class ValidationLoss(Measure):
     """The measure `loss`, of instances that are neither trained on nor tested on."""
 
     name = "validation_loss"
+    version = 2
     of_encoders = True
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:

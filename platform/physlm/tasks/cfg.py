@@ -199,9 +199,10 @@ class Cfg(Task[CfgConfig]):
         """Entropy of an unperturbed sentence as a string, in nats: see `string_entropy`."""
         return self.string_entropy.value
 
-    def end_surprisal(self) -> float:
-        """A sentence may be the beginning of others: see `grammars.end_surprisal`."""
-        return grammars.end_surprisal(self.grammar).value
+    def end_surprisal(self, instances: Instances) -> NDArray[np.float64]:
+        """A sentence may be the beginning of others."""
+        ends = self.next_token(instances.tokens, instances.offsets)[instances.offsets[1:] - 1, self.separator]
+        return np.asarray(-np.log(ends))
 
     def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
         """-ln P of each sentence, its end included, summed over all its trees; None for a perturbed language."""

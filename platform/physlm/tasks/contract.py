@@ -277,12 +277,12 @@ class Task(ABC, Generic[ConfigT]):
         """Entropy of one fresh instance in nats: no model's loss, summed over an instance, can be lower on average."""
         return None
 
-    def end_surprisal(self) -> float:
-        """Mean -ln P that an instance ends where it does, given all of it, in nats; 0 where its tokens tell its end.
+    def end_surprisal(self, instances: Instances) -> NDArray[np.float64]:
+        """-ln P that each instance ends where it does, given all of it, float64 [n] in nats; 0 where its tokens tell.
 
         It is part of the floor, but not of a loss that doesn't count the separator after an instance.
         """
-        return 0.0
+        return np.zeros(len(instances))
 
     def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
         """-ln P of each instance's trained tokens given those before them, by the language itself, float64 [n] in nats.
