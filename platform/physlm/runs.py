@@ -156,11 +156,11 @@ class Run:
 
     @property
     def tokens(self) -> int:
-        """Tokens in the budget; an upper bound where instances differ in length, an estimate with streams mixed in."""
+        """Tokens in the budget; an estimate where instances differ in length or streams are mixed in."""
         if self.training.tokens is not None:
             return self.training.tokens
         assert self.instances is not None
-        return round(self.instances * self.language.max_length / self.training.own_share)
+        return round(self.instances * self.language.mean_length / self.training.own_share)
 
     @property
     def flops_per_token(self) -> int:

@@ -136,6 +136,11 @@ class Biod(Task[BiodConfig]):
         return 1 + c.tag + c.name_length + c.attributes * (1 + c.value_length)
 
     @cached_property
+    def mean_length(self) -> float:
+        """All instances are of one length."""
+        return float(self.max_length)
+
+    @cached_property
     def used_tokens(self) -> int:
         """Embedding rows in use: the separator, the keys, and the symbols that occur in a name or a value."""
         c = self.config

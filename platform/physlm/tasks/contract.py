@@ -28,6 +28,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from physlm import randomness
 from physlm.errors import UserError
 
+_MEASURED = 256  # instances that a mean length is taken of
+
 Split = Literal["train", "validation", "test"]
 
 
@@ -262,6 +264,11 @@ class Task(ABC, Generic[ConfigT]):
     @abstractmethod
     def max_length(self) -> int:
         """Upper bound on the tokens of one instance."""
+
+    @cached_property
+    def mean_length(self) -> float:
+        """Mean tokens of an instance, estimated from 256 of the training data."""
+        return float(self.sample(Stream("train"), np.arange(_MEASURED, dtype=np.int64)).lengths.mean())
 
     @property
     def axes(self) -> Sequence[Axis]:

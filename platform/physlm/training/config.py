@@ -88,7 +88,11 @@ class TrainingConfig(BaseModel):
     tokens: int | None = Field(None, ge=1, le=10**13, description="training tokens, for tasks with endless data")
     batch_size: int = Field(32, ge=1, le=65_536, description="windows in a step")
     context_length: int | None = Field(
-        None, ge=2, le=1_048_576, description="tokens in a window; the longest instance's if not given"
+        None,
+        ge=2,
+        le=1_048_576,
+        description="tokens in a window; the longest instance's if not given. Where an instance ends "
+        "is learnt only where another follows in its window",
     )
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
