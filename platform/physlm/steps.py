@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -316,12 +317,17 @@ def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[st
 def measured(store: Store, experiment: Experiment, measure: str) -> dict[str, pl.DataFrame]:
     """The last observation of each run, diverged ones left out, of each measure that a regular expression names.
 
-    Raises LawDataError if no run was measured so.
+    Raises LawDataError if no run was measured so, or the expression is none.
     """
-    with catalog.scanned(store, f"{experiment.key}/observations.parquet") as observed:
-        found = final(
-            observed.filter("chosen", pl.col("measure").str.contains(f"^(?:{measure})$")), ["n", "chance", "stderr"]
-        ).drop_nulls("value")
+    try:
+        pattern = re.compile(measure)
+    except re.error as error:
+        raise LawDataError(f"{measure!r} is no regular expression: {error}") from None
+    with catalog.scanned(store, experiment.observations_key) as observed:
+        chosen = observed.filter("chosen")
+        names = chosen.select(pl.col("measure").unique()).collect(engine="streaming")["measure"].drop_nulls()
+        found = final(chosen, ["n", "chance", "stderr"], [name for name in names if pattern.fullmatch(name)])
+        found = found.drop_nulls("value")
     if not found.height:
         raise LawDataError(f"no run was measured for {measure}")
     return {str(name): rows for (name,), rows in found.group_by("measure", maintain_order=True)}

@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from typer.testing import CliRunner
 
-from physlm import laws
+from physlm import experiment, laws, steps
 from physlm.cli.app import app
 from physlm.errors import LawDataError, UserError
+from physlm.launch import planning
 from physlm.laws.chinchilla import Chinchilla
 from physlm.laws.skill import Skill
+from physlm.measures import accuracy
+from physlm.store import open_store
+from physlm.training.loop import Options, train
 
 run = CliRunner().invoke
 
@@ -26,6 +31,46 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table.rename({"N": "params", "D": "seen", "L": "nats"}).write_csv(path)
     table.write_parquet(path.with_suffix(".parquet"))
     return path
+
+
+GUESSING = """
+apiVersion: physlm/v1
+kind: Experiment
+name: guessing
+question: Does a model that has read next to nothing copy by chance?
+task: {type: copying, length: 6, symbols: 8}
+model: {type: gpt2, layers: 1, heads: 1, width: 4}
+training: {tokens: 400, batch_size: 4}
+seeds: [0, 1]
+measure: [accuracy]
+"""
+
+
+def test_accuracies_are_tested_for_being_no_more_than_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "QUESTIONS", 200)
+    file, store = tmp_path / "guessing.yaml", ["--store", str(tmp_path / "store")]
+    file.write_text(GUESSING)
+    made, opened = experiment.load(file), open_store(store[1])
+    steps.plan(opened, made)
+    for cohort in planning.cohorts(made.runs):
+        train(opened, cohort, Options(torch.device("cpu")))
+    steps.measure(opened, made)
+    command = ["laws", "equivalent", str(file), *store, "--measure"]
+    result = run(app, [*command, "accuracy", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["accuracy"]
+    assert (found["accuracy"], found["verdict"]) == (0, "equivalent")
+    assert found["reference"] == pytest.approx(8**-6)
+    assert run(app, [*command, "accuracy", "--reference", "0.5"]).stdout.startswith("accuracy: different: ")
+    refused: tuple[tuple[list[str], str], ...] = (
+        (["accuracy("], "is no regular expression"),
+        (["validity"], "no run was measured for validity"),
+        (["answer.*"], "accuracies must be shares"),
+    )
+    for arguments, sentence in refused:
+        outcome = run(app, [*command, *arguments, "--reference", "0"])
+        assert isinstance(outcome.exception, LawDataError)
+        assert sentence in str(outcome.exception)
 
 
 MAP = ["--map", "N=params", "--map", "D=seen", "--map", "L=nats"]
