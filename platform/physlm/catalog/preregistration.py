@@ -94,16 +94,7 @@ def score(store: Store, registration: Mapping[str, Any], fit: Fit, finished: Seq
         "reason": fit.reason,
         "heldout_error_ratio": fit.heldout_error_ratio,
         "estimates": {e.name: [e.value, e.interval.low, e.interval.high] for e in fit.estimates},
-        "held_out": [
-            {
-                "variables": dict(h.variables),
-                "observed": h.observed,
-                "predicted": h.predicted,
-                "interval": [h.interval.low, h.interval.high],
-                "inside": h.inside,
-            }
-            for h in fit.held_out
-        ],
+        "held_out": [h.score() for h in fit.held_out],
     }
     sealed.seal(store, key, document)
     return sealed.read(store, key)

@@ -117,16 +117,7 @@ class Chain:
             "first": self.first.to_json(),
             "second": self.second.to_json(),
             "error": self.error,
-            "held_out": [
-                {
-                    "variables": dict(h.variables),
-                    "observed": h.observed,
-                    "predicted": h.predicted,
-                    "interval": [h.interval.low, h.interval.high],
-                    "inside": h.inside,
-                }
-                for h in self.held_out
-            ],
+            "held_out": [h.score() for h in self.held_out],
         }
 
 

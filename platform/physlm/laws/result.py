@@ -79,6 +79,16 @@ class HeldOut:
         distance = self.observed - self.predicted
         return (max(0.0, distance) if self.at_least else abs(distance)) / self.scale
 
+    def score(self) -> dict[str, Any]:
+        """Plain JSON: how well the law has predicted it."""
+        return {
+            "variables": dict(self.variables),
+            "observed": self.observed,
+            "predicted": self.predicted,
+            "interval": [self.interval.low, self.interval.high],
+            "inside": self.inside,
+        }
+
     @property
     def inside(self) -> bool:
         """Whether the observation lies in the prediction interval."""
