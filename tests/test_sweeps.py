@@ -12,6 +12,7 @@ from physlm import catalog, steps, sweeps
 from physlm import experiment as experiments
 from physlm.catalog import Observation
 from physlm.experiment import Experiment
+from physlm.measures.validation_loss import ValidationLoss
 from physlm.store import LocalStore, Store
 from physlm.tasks.biod import Biod, BiodConfig
 from physlm.tasks.contract import Stream
@@ -102,7 +103,9 @@ def test_laws_see_the_best_alone(tmp_path: Path) -> None:
         at = run.moment(run.tokens, run.instances or 0)
         for source, observation in {
             "knowledge_bits-v1": Observation("learned_bits", learned, "bits", ceiling=most),
-            "validation_loss-v1": Observation("validation_loss", 1.0 if best else 1.1, "nats per token"),
+            f"validation_loss-v{ValidationLoss.version}": Observation(
+                "validation_loss", 1.0 if best else 1.1, "nats per token"
+            ),
         }.items():
             rows = [(at, observation)]
             if observation.measure == "learned_bits":

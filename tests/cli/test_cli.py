@@ -113,8 +113,8 @@ def test_measures_and_probes_are_taken_from_trained_models_alone(
     rows = json.loads(probed.stdout)["observations"]
     assert {row["measure"] for row in rows} >= {"probe.linear.part"}
     assert len({row["run_id"] for row in rows}) == 8
-    written = {path: path.stat().st_mtime_ns for path in folder.glob("physlm-store/runs/*/observations/probe-*")}
-    assert len(written) == 8
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("physlm-store/observations/probe-linear-*/*")}
+    assert written
     again = physlm("probe", "probed.yaml", folder=folder)
     assert "probe.linear.part" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in written} == written
@@ -124,7 +124,7 @@ def test_what_is_not_trained_or_not_asked_for_is_not_probed(folder: Path, tmp_pa
     (tmp_path / "tiny.yaml").write_text(TINY)
     unasked = physlm("probe", "tiny.yaml", folder=tmp_path)
     assert unasked.returncode == 2
-    assert "probe: names no probe; known are linear" in unasked.stderr
+    assert "probe: names no probe; known are depth, linear" in unasked.stderr
     (tmp_path / "probed.yaml").write_text(TINY.replace("measure:", "probe: [linear]\nmeasure:"))
     untrained = physlm("probe", "probed.yaml", folder=tmp_path)
     assert untrained.returncode == 2

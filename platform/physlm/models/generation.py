@@ -76,6 +76,8 @@ def generate(
         raise ValueError(f"a temperature must be 0, or more and with keys to draw by; got {temperature}")
     if any(len(p.tokens) < 1 or p.limit < 1 for own in prompts for p in own):
         raise ValueError("a prompt must have at least one token, and a limit of at least one")
+    if not any(prompts):
+        return [[] for _ in prompts]
     order = [sorted(range(len(own)), key=lambda i: (len(own[i].tokens), own[i].limit)) for own in prompts]
     written: list[list[Written]] = [[_NOTHING] * len(own) for own in prompts]
     for rows in _batches(decoder, prompts, order):
@@ -93,7 +95,7 @@ def _batches(
     decoder: Decoder, prompts: Sequence[Sequence[Prompt]], order: Sequence[Sequence[int]]
 ) -> Iterator[list[Sequence[int]]]:
     """Rows of each member, so many at once as there is memory for."""
-    context = max((len(p.tokens) + p.limit for own in prompts for p in own), default=0)
+    context = max(len(p.tokens) + p.limit for own in prompts for p in own)
     kind = "cpu" if decoder.embedding.device.type == "cpu" else "gpu"
     # Caches grow by doubling and are copied then; logits come with their logarithms, in double precision.
     numbers = 3 * decoder.config.cache_numbers(context) + 6 * decoder.vocabulary + 4 * context
