@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from physlm.catalog import Observation
 from physlm.datasets.evaluations import BASE, asks
-from physlm.measures.answers import Answers, ask
+from physlm.measures.answers import Answers, observed
 from physlm.measures.contract import Measure, Member, register
 from physlm.tasks.contract import Task
 
@@ -41,10 +41,7 @@ class Accuracy(Measure):
         return None if asks(type(task)) else f"{task.name} asks no questions"
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return [
-            [row for name, answers in own.items() for row in observations(name, answers)]
-            for own in ask(decoder, members, QUESTIONS)
-        ]
+        return observed(decoder, members, QUESTIONS, observations)
 
 
 def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:

@@ -7,7 +7,7 @@ the right answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm import randomness
+from physlm.catalog import Observation
 from physlm.datasets.evaluations import languages, variant
 from physlm.measures.contract import Member
 from physlm.tasks.contract import Instances, Stream, Task, Verdict
@@ -62,6 +63,15 @@ class Answers:
         """What the verdicts count, each [n], NaN where it isn't counted."""
         names = dict.fromkeys(name for verdict in self.verdicts for name in verdict.counts)
         return {name: np.array([verdict.counts.get(name, np.nan) for verdict in self.verdicts]) for name in names}
+
+
+def observed(
+    decoder: Decoder, members: Sequence[Member], count: int, rows: Callable[[str, Answers], Iterable[Observation]]
+) -> list[list[Observation]]:
+    """What `rows` makes of each evaluation's answers, for each member: what a measure of answers takes."""
+    return [
+        [row for name, answers in own.items() for row in rows(name, answers)] for own in ask(decoder, members, count)
+    ]
 
 
 def ask(decoder: Decoder, members: Sequence[Member], count: int) -> list[dict[str, Answers]]:

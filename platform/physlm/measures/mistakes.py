@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from physlm.catalog import Observation
 from physlm.datasets.evaluations import BASE
 from physlm.measures.accuracy import QUESTIONS, share_stderr
-from physlm.measures.answers import Answers, ask
+from physlm.measures.answers import Answers, observed
 from physlm.measures.contract import Measure, Member, register
 from physlm.tasks.contract import Task
 from physlm.tasks.igsm import Igsm
@@ -39,10 +39,7 @@ class Mistakes(Measure):
         return None if isinstance(task, Igsm) else f"the steps of {task.name} aren't checked one by one"
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return [
-            [row for name, answers in own.items() for row in observations(name, answers)]
-            for own in ask(decoder, members, QUESTIONS)
-        ]
+        return observed(decoder, members, QUESTIONS, observations)
 
 
 def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
