@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from physlm.catalog import Observation
 from physlm.measures.contract import Measure, Member, register
 from physlm.measures.windows import Scored, score
+from physlm.tasks.contract import Instances, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -44,11 +46,6 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
     sums = np.bincount(owner, np.where(counted, scored.nll, 0.0), len(instances))
     value = sums.sum() / tokens.sum()
     residuals = sums - value * tokens
-    entropy = member.task.floor()
-    first = instances.offsets[:-1]
-    told = np.append((counted[first] & (instances.tokens[first] == member.task.separator))[1:], False)
-    # Whose end goes untold is no matter of chance: a long instance behind it began another window.
-    untold = member.task.end_surprisal(instances)[~told].sum()
     return Observation(
         name,
         float(value),
@@ -56,5 +53,17 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
         stderr=float(sqrt((residuals**2).sum()) / tokens.sum()),
         n=len(instances),
         chance=log(member.task.used_tokens),
-        floor=None if entropy is None or scored.masked else float((entropy * len(instances) - untold) / tokens.sum()),
+        floor=None if scored.masked else _floor(member.task, instances, counted),
     )
+
+
+def _floor(task: Task[Any], instances: Instances, counted: NDArray[np.bool_]) -> float | None:
+    """The language's entropy for each counted token, in nats; None if it isn't known."""
+    entropy = task.floor()
+    if entropy is None:
+        return None
+    first = instances.offsets[:-1]
+    told = np.append((counted[first] & (instances.tokens[first] == task.separator))[1:], False)
+    # Whose end goes untold is no matter of chance: a long instance behind it began another window.
+    untold = task.end_surprisal(instances)[~told].sum()
+    return float((entropy * len(instances) - untold) / counted.sum())
