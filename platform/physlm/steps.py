@@ -13,7 +13,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -24,6 +25,8 @@ from physlm.errors import ExperimentError, LawDataError, PhyslmError
 from physlm.experiment import CHOSEN_BY, Experiment
 from physlm.launch import local, planning
 from physlm.laws import conventions, hierarchy, universality
+from physlm.observing import jobs
+from physlm.observing.jobs import Job
 from physlm.runs import Run
 from physlm.store import Store
 from physlm.training import layout
@@ -167,9 +170,7 @@ def _train(
     checkpoint_seconds: float,
 ) -> None:
     shards = planning.shards(runs, processes or max(1, local.cores() // nproc))
-    manifest = {"experiment": experiment.source, "shards": [shard.cohorts for shard in shards]}
-    key = f"{experiment.key}/shards/{hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:12]}.json"
-    store.put_json(key, manifest)
+    key = _put_manifest(store, experiment, "shards", [shard.cohorts for shard in shards])
     total = sum(shard.work for shard in shards)
     done = {"work": 0.0, "runs": 0}
     rates: dict[int, float] = {}
@@ -202,35 +203,85 @@ def trained(store: Store, experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def measure(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
-    """Take the measures that the store doesn't hold yet from the trained models, a cohort at a time."""
-    for name in experiment.measures:
-        cls = measures.find(name)
-        observed = catalog.observed(store, [run.run_id for run in experiment.runs], cls.source())
-        left = [run for run in experiment.runs if run.run_id not in observed]
-        done = len(experiment.runs) - len(left)
-        for cohort in planning.cohorts(left):
-            from physlm.measures.taking import take
+def measure(
+    store: Store,
+    experiment: Experiment,
+    listen: Listener = silent,
+    *,
+    processes: int | None = None,
+    nproc: int = 1,
+) -> None:
+    """Take the measures that the store doesn't hold yet from the trained models, in one process per core.
 
-            take(store, cls, cohort)
-            done += len(cohort)
-            listen(Event("measure", done, len(experiment.runs), "runs", name))
+    processes, nproc: as in training; here ranks share nothing but the work. Raises Interrupted on Ctrl-C.
+    """
+    ids = _ids(experiment)
+    wanted = [Job("measure", name, measures.find(name).source(), ids) for name in experiment.measures]
+    _observe(store, experiment, wanted, listen, processes, nproc)
 
 
-def probe(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
-    """Train the probes that the store doesn't hold yet on the trained models, a cohort at a time."""
-    done, total = 0, len(experiment.probes) * len(experiment.runs)
-    for name, knobs in experiment.probes.items():
-        made = probes.make(name, knobs)
-        observed = catalog.observed(store, [run.run_id for run in experiment.runs], made.source)
-        left = [run for run in experiment.runs if run.run_id not in observed]
-        done += len(experiment.runs) - len(left)
-        for cohort in planning.cohorts(left):
-            from physlm.probes.taking import take
+def probe(
+    store: Store,
+    experiment: Experiment,
+    listen: Listener = silent,
+    *,
+    processes: int | None = None,
+    nproc: int = 1,
+) -> None:
+    """Train the probes that the store doesn't hold yet on the trained models; the rest is as in `measure`."""
+    ids = _ids(experiment)
+    made = [probes.make(name, knobs) for name, knobs in experiment.probes.items()]
+    wanted = [Job("probe", probe.name, probe.source, ids) for probe in made]
+    _observe(store, experiment, wanted, listen, processes, nproc)
 
-            take(store, made, cohort)
-            done += len(cohort)
-            listen(Event("probe", done, total, "probes of runs", name))
+
+def _ids(experiment: Experiment) -> tuple[str, ...]:
+    return tuple(run.run_id for run in experiment.runs)
+
+
+def _observe(
+    store: Store,
+    experiment: Experiment,
+    wanted: Sequence[Job],
+    listen: Listener,
+    processes: int | None,
+    nproc: int,
+) -> None:
+    left = []
+    for job in wanted:
+        observed = catalog.observed(store, job.runs, job.source)
+        left.append(replace(job, runs=tuple(run_id for run_id in job.runs if run_id not in observed)))
+    total = sum(len(job.runs) for job in wanted)
+    done = float(total - sum(len(job.runs) for job in left))
+    parts = jobs.deal(left, experiment.by_id, nproc * (processes or max(1, local.cores() // nproc)))
+    if not parts:
+        return
+    step, unit = wanted[0].step, f"{wanted[0].step}s of runs"
+
+    def hear(name: str, runs: float) -> None:
+        nonlocal done
+        done += runs
+        listen(Event(step, done, total, unit, name))
+
+    hear("", 0)
+    if len(parts) == 1:
+        from physlm.observing.taking import take
+
+        for job in parts[0]:
+            take(store, experiment, job, partial(hear, job.name))
+        return
+    shards = [[[job.to_json() for job in part] for part in parts[i : i + nproc]] for i in range(0, len(parts), nproc)]
+    key = _put_manifest(store, experiment, "jobs", shards)
+    arguments = ["--store", store.url, "--jobs", key]
+    local.run_shards("physlm.observing", arguments, len(shards), lambda _, event: hear(**event), nproc)
+
+
+def _put_manifest(store: Store, experiment: Experiment, folder: str, shards: Sequence[Any]) -> str:
+    """Write what each shard has to do, and return the key."""
+    manifest = {"experiment": experiment.source, "shards": shards}
+    key = f"{experiment.key}/{folder}/{hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:12]}.json"
+    store.put_json(key, manifest)
+    return key
 
 
 def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
@@ -407,8 +458,8 @@ def run(
     plan(store, experiment, listen)
     generate(store, experiment, listen)
     train(store, experiment, listen, processes=processes, nproc=nproc)
-    measure(store, experiment, listen)
-    probe(store, experiment, listen)
+    measure(store, experiment, listen, processes=processes, nproc=nproc)
+    probe(store, experiment, listen, processes=processes, nproc=nproc)
     collect(store, experiment, listen)
     fit(store, experiment, listen)
     return report(store, experiment, listen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ StoreOption = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="Training processes, one shard each; one for each core if not given.")
+    int | None, typer.Option(min=1, help="Processes, one shard of the work each; one for each core if not given.")
 ]
 Nproc = Annotated[int, typer.Option(min=1, help="Ranks in each of them, under torchrun: one for each GPU.")]
 MetricsPort = Annotated[
@@ -174,14 +175,26 @@ def _show(store: Store, experiment: Experiment, as_json: bool) -> None:
         raise LawDataError(f"laws: {name} can't be fitted: {reason}")
 
 
-def measure(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False) -> None:
+def measure(
+    file: File,
+    store: StoreOption = DEFAULT_STORE,
+    processes: Processes = None,
+    nproc: Nproc = 1,
+    as_json: Json = False,
+) -> None:
     """Take the experiment's measures from its trained models: the step alone."""
     experiment = load(file)
     sources = [measures.find(name).source() for name in experiment.measures]
-    _step(steps.measure, sources, experiment, store, as_json)
+    _step(partial(steps.measure, processes=processes, nproc=nproc), sources, experiment, store, as_json)
 
 
-def probe(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False) -> None:
+def probe(
+    file: File,
+    store: StoreOption = DEFAULT_STORE,
+    processes: Processes = None,
+    nproc: Nproc = 1,
+    as_json: Json = False,
+) -> None:
     """Train the experiment's probes on its trained models: the step alone.
 
     An entry of `probe` is a name, or a mapping with knobs, such as {type: v, steps: 400, batch: 64}.
@@ -190,7 +203,7 @@ def probe(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False)
     if not experiment.probes:
         raise ExperimentError(f"{file}: probe: names no probe; known are {', '.join(probes.registry())}")
     sources = [probes.make(name, knobs).source for name, knobs in experiment.probes.items()]
-    _step(steps.probe, sources, experiment, store, as_json)
+    _step(partial(steps.probe, processes=processes, nproc=nproc), sources, experiment, store, as_json)
 
 
 def _step(

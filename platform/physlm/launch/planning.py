@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -17,6 +17,9 @@ _IMBALANCE = 1.05  # cohorts are split until the longest shard is at most this m
 _BYTES = 32 * 1024**3
 # A token of a small model costs about as much as this many FLOPs beside its arithmetic: memory traffic and dispatch.
 OVERHEAD_FLOPS = 250_000.0
+
+Weigh = Callable[[Sequence[Run]], float]
+"""What a group of runs costs, in FLOPs as `work` counts them."""
 
 
 @dataclass(frozen=True)
@@ -71,36 +74,39 @@ def training_bytes(model: ModelConfig, vocabulary: int, context: int, batch_size
 
 
 def shards(runs: Sequence[Run], count: int) -> list[Shard]:
-    """At most `count` shards, balanced by their work: longest cohort first to the least loaded shard.
-
-    A cohort is halved while it makes one shard much longer than the others.
-    """
-    groups = cohorts(runs)
-    while True:
-        loads = _assign(groups, count)
-        total = sum(load for load, _ in loads)
-        longest, members = max(loads, key=lambda item: item[0])
-        if longest <= _IMBALANCE * total / count:
-            break
-        splittable = [i for i in members if len({run.trunk_id for run in groups[i]}) > 1]
-        if not splittable or len(groups) >= 8 * count:
-            break
-        largest = groups.pop(max(splittable, key=lambda i: _work(groups[i])))
-        groups += deal(largest, 2)
+    """At most `count` shards, balanced by their work in training."""
+    groups = split(runs, count, _work)
     return [
         Shard(tuple(tuple(run.run_id for run in groups[i]) for i in members), load)
-        for load, members in loads
+        for load, members in assign(groups, count, _work)
         if members
     ]
 
 
+def split(runs: Sequence[Run], parts: int, weigh: Weigh) -> list[list[Run]]:
+    """Cohorts that can be dealt out to so many parts evenly: one is halved while it makes its part much longer."""
+    groups = cohorts(runs)
+    while True:
+        loads = assign(groups, parts, weigh)
+        total = sum(load for load, _ in loads)
+        longest, members = max(loads, key=lambda item: item[0])
+        if longest <= _IMBALANCE * total / parts:
+            return groups
+        splittable = [i for i in members if len({run.trunk_id for run in groups[i]}) > 1]
+        if not splittable or len(groups) >= 8 * parts:
+            return groups
+        largest = groups.pop(max(splittable, key=lambda i: weigh(groups[i])))
+        groups += deal(largest, 2)
+
+
+def assign(groups: Sequence[Sequence[Run]], parts: int, weigh: Weigh) -> list[tuple[float, list[int]]]:
+    """The load of each part and the groups it gets, by place: the longest first, to the part that has least."""
+    heap: list[tuple[float, int, list[int]]] = [(0.0, part, []) for part in range(parts)]
+    for i in sorted(range(len(groups)), key=lambda i: -weigh(groups[i])):
+        load, part, members = heapq.heappop(heap)
+        heapq.heappush(heap, (load + weigh(groups[i]), part, [*members, i]))
+    return [(load, members) for load, _, members in sorted(heap, key=lambda item: item[1])]
+
+
 def _work(group: Sequence[Run]) -> float:
     return sum(share * work(run.tokens, run.flops) for run, share in own_shares(group))
-
-
-def _assign(groups: Sequence[Sequence[Run]], count: int) -> list[tuple[float, list[int]]]:
-    heap: list[tuple[float, int, list[int]]] = [(0.0, shard, []) for shard in range(count)]
-    for i in sorted(range(len(groups)), key=lambda i: -_work(groups[i])):
-        load, shard, members = heapq.heappop(heap)
-        heapq.heappush(heap, (load + _work(groups[i]), shard, [*members, i]))
-    return [(load, members) for load, _, members in sorted(heap, key=lambda item: item[1])]

@@ -4,8 +4,7 @@ import importlib
 import pkgutil
 
 for _module in pkgutil.iter_modules(__path__):
-    if _module.name != "taking":  # which brings torch, and is imported when measures are taken
-        importlib.import_module(f"{__name__}.{_module.name}")
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 from physlm.measures.contract import Measure, Member, registry  # noqa: E402
 from physlm.measures.quantised import QUANTISATIONS, variant  # noqa: E402

@@ -8,7 +8,7 @@ from typing import Any
 from physlm.experiment import probe_config
 
 for _module in pkgutil.iter_modules(__path__):
-    if _module.name not in ("fitting", "taking"):  # which bring torch, and are imported when probes are trained
+    if _module.name != "fitting":  # which brings torch, and is imported when probes are trained
         importlib.import_module(f"{__name__}.{_module.name}")
 
 from physlm.probes.contract import Probe, registry  # noqa: E402

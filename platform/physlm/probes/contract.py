@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -38,8 +38,20 @@ class ProbeConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Tell = Callable[[float], None]
+"""Is told the share of the work that is done, now and then."""
+
+
+def part_of(tell: Tell, before: float, part: float) -> Tell:
+    """For a part of the work, a share of the whole, with another share done before."""
+    return lambda share: tell(before + part * share)
+
+
 class Probe(ABC):
-    """Readouts trained on frozen models; a file of observations is kept for each probe, version and setting."""
+    """Readouts trained on frozen models; a file of observations is kept for each probe, version and setting.
+
+    Probes that take long say how far they are, to `tell`.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # raise it when the numbers of an unchanged model change
@@ -47,6 +59,7 @@ class Probe(ABC):
 
     def __init__(self, config: ProbeConfig | None = None) -> None:
         self.config = self.config_type() if config is None else config
+        self.tell: Tell = lambda share: None
 
     @classmethod
     @abstractmethod

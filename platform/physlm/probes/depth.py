@@ -42,7 +42,7 @@ class DepthProbe(QuestionProbe):
         count = decoder.config.layers + 1
         texts = self.texts(members, marked=True)
         texts = replace(texts, places=np.repeat(texts.places, count, 2), labels=np.repeat(texts.labels, count, 4))
-        found = readings(decoder, texts, self.config, "layer", [m.seed for m in members], layered=True)
+        found = readings(self, decoder, texts, "layer", [m.seed for m in members], layered=True)
         return [list(self._rows(texts, m, members[m].seed, right)) for m, right in enumerate(found)]
 
     def _rows(self, texts: Texts, member: int, seed: int, right: NDArray[np.bool_]) -> Iterator[Observation]:

@@ -55,4 +55,4 @@ class PProbe(Probe):
         assert isinstance(self.config, PConfig)
         told = [replace(m, task=m.task.useful) for m in members]  # questions say little before the answer
         texts = at_places(told, self.targets(members[0].task), self.config.instances)
-        return read(self.name, decoder, texts, self.config, "layer", [m.seed for m in members])
+        return read(self, decoder, texts, "layer", [m.seed for m in members])

@@ -39,6 +39,4 @@ class QProbe(QuestionProbe):
     def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting.updated import read
 
-        return read(
-            self.name, decoder, self.texts(members, marked=False), self.config, "batch", [m.seed for m in members]
-        )
+        return read(self, decoder, self.texts(members, marked=False), "batch", [m.seed for m in members])

@@ -21,7 +21,7 @@ from physlm.igsm import lexicon
 from physlm.measures.accuracy import share_stderr
 from physlm.measures.contract import Member
 from physlm.probes import scores
-from physlm.probes.contract import Probe, register
+from physlm.probes.contract import Probe, part_of, register
 from physlm.probes.samples import asked
 from physlm.probes.updates import QuestionConfig
 from physlm.tasks.contract import Stream, Task
@@ -84,7 +84,8 @@ class Regret(Probe):
         detectors = {}
         for variant in (_TRUE, _SHUFFLED):
             problems = [Problem(m, m, variant) for m in range(len(members))]
-            detectors[variant] = Updated(decoder, texts, problems, config, "none", seeds).train()
+            tell = part_of(self.tell, variant / 3, 1 / 3)  # the last third is left to solve problems
+            detectors[variant] = Updated(decoder, texts, problems, config, "none", seeds).train(tell)
         right = detectors[_TRUE].hits().cpu().numpy()[:, 0, :, 0]  # [M, q]
         for m in range(len(members)):
             labels, test = texts.labels[m, 0, 0, :, 0], texts.test[m]

@@ -53,6 +53,4 @@ class VProbe(QuestionProbe):
     def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting.updated import read
 
-        return read(
-            self.name, decoder, self.texts(members, marked=True), self.config, "none", [m.seed for m in members]
-        )
+        return read(self, decoder, self.texts(members, marked=True), "none", [m.seed for m in members])

@@ -21,7 +21,7 @@ from physlm import randomness
 from physlm.catalog import Observation
 from physlm.models.decoder import Decoder
 from physlm.probes import scores
-from physlm.probes.contract import ProbeConfig
+from physlm.probes.contract import Probe, Tell, part_of
 from physlm.probes.controls import VARIANTS
 from physlm.probes.fitting.states import chosen, device_of, layers, updated
 from physlm.probes.samples import MARKS, Texts
@@ -44,23 +44,21 @@ class Problem:
     variant: int
 
 
-def read(
-    probe: str, decoder: Decoder, texts: Texts, config: ProbeConfig, norm: Norm, seeds: Sequence[int]
-) -> list[list[Observation]]:
+def read(probe: Probe, decoder: Decoder, texts: Texts, norm: Norm, seeds: Sequence[int]) -> list[list[Observation]]:
     """Observations of each of M members; decoder: 2·M frozen models, the members' and then their twins."""
-    found = readings(decoder, texts, config, norm, seeds)
-    return [_observations(probe, decoder.config.layers, texts, m, right) for m, right in enumerate(found)]
+    found = readings(probe, decoder, texts, norm, seeds)
+    return [_observations(probe.name, decoder.config.layers, texts, m, right) for m, right in enumerate(found)]
 
 
 def readings(
-    decoder: Decoder, texts: Texts, config: ProbeConfig, norm: Norm, seeds: Sequence[int], *, layered: bool = False
+    probe: Probe, decoder: Decoder, texts: Texts, norm: Norm, seeds: Sequence[int], *, layered: bool = False
 ) -> Iterator[NDArray[np.bool_]]:
     """Which readings are right, of each member: [V + 1, K, q, R], of the trained model by variant, and of its twin.
 
     layered: the r-th place is read from layer r, 0 being the embedding, instead of all from the last.
     """
+    config, members = probe.config, len(seeds)
     assert isinstance(config, UpdateConfig)
-    members = len(seeds)
     each = (len(VARIANTS) + 1) * config.batch * texts.tokens.shape[2]
     at_once = max(1, _TOKENS // each)
     for start in range(0, members, at_once):
@@ -70,7 +68,8 @@ def readings(
             for m in group
             for problem in (*(Problem(m, m, v) for v in range(len(VARIANTS))), Problem(members + m, m, 0))
         ]
-        fitted = Updated(decoder, texts, problems, config, norm, seeds, layered=layered).train()
+        tell = part_of(probe.tell, start / members, len(group) / members)
+        fitted = Updated(decoder, texts, problems, config, norm, seeds, layered=layered).train(tell)
         right = fitted.hits().cpu().numpy()
         yield from right.reshape(len(group), len(VARIANTS) + 1, *right.shape[1:])
 
@@ -191,13 +190,15 @@ class Updated:
             return self._map(self._states(tokens, places), training=False)
 
     @torch.enable_grad()
-    def train(self) -> Updated:
+    def train(self, tell: Tell = lambda share: None) -> Updated:
         """Fit all problems; returns itself."""
         config = self.config
         parameters = [self.up, self.down, self.marks, self.map, self.bias]
         optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
         decline = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, config.steps)
-        for rows in zip(*(islice(self._batches(m), config.steps) for m in range(len(self.seeds))), strict=True):
+        batches = zip(*(islice(self._batches(m), config.steps) for m in range(len(self.seeds))), strict=True)
+        for step, rows in enumerate(batches):
+            tell(step / config.steps)
             for loss in self._losses(np.stack(rows)):
                 loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -1,0 +1,62 @@
+"""Which process takes which measures, or trains which probes; torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from physlm.launch import planning
+from physlm.runs import Run
+
+_WORTH_A_PROCESS = 1e10  # FLOPs: with less to do in all, starting processes takes longer than what they save
+_INSTANCES = 1000  # that an average measure reads or writes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measure, or one probe, of a cohort.
+
+    source  of the observations
+    runs    their ids, of one shape
+    """
+
+    step: Literal["measure", "probe"]
+    name: str
+    source: str
+    runs: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Job:
+        """What `to_json` has made."""
+        return cls(**{**document, "runs": tuple(document["runs"])})
+
+
+def deal(wanted: Iterable[Job], by_id: Mapping[str, Run], parts: int) -> list[list[Job]]:
+    """The same work as cohorts that are looked at together, in at most so many parts that take about as long.
+
+    wanted: of runs of any shapes. There is one part alone where more would not be worth their start.
+    """
+    wanted = list(wanted)
+    if sum(map(_work, [[by_id[run_id] for run_id in job.runs] for job in wanted])) < _WORTH_A_PROCESS:
+        parts = 1
+    cohorts: list[list[Run]] = []
+    jobs: list[Job] = []
+    for job in wanted:
+        for cohort in planning.split([by_id[run_id] for run_id in job.runs], parts, _work):
+            cohorts.append(cohort)
+            jobs.append(Job(job.step, job.name, job.source, tuple(run.run_id for run in cohort)))
+    assigned = (members for _, members in planning.assign(cohorts, parts, _work))
+    return [[jobs[i] for i in sorted(members)] for members in assigned if members]
+
+
+def _work(cohort: Sequence[Run]) -> float:
+    return sum(
+        planning.work(tokens, tokens * run.flops_per_token)
+        for run in cohort
+        for tokens in [_INSTANCES * run.language.max_length]
+    )
