@@ -15,6 +15,7 @@ from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
 from physlm.tasks.contract import Counterfactuals, Stream
 from physlm.tasks.copying import FIRST, Copying, CopyingConfig
+from physlm.tasks.mqar import Mqar, MqarConfig
 
 TASK = Copying(CopyingConfig(length=6, symbols=8))
 CARRIER, LAST = 1 + 3, 1 + 6 + 3  # of six tokens three have been copied
@@ -155,3 +156,9 @@ def test_members_of_different_lengths_are_patched_as_if_alone() -> None:
     assert [(o.measure, o.layer, o.position) for o in together] == [(o.measure, o.layer, o.position) for o in single]
     for a, b in zip(together, single, strict=True):
         assert a.value == pytest.approx(b.value, abs=1e-3)
+
+
+def test_knobs_that_leave_no_pairs_are_refused_before_anything_is_trained() -> None:
+    full = Mqar(MqarConfig(pairs=4, length=16, symbols=4))
+    assert "leaves none to change one to" in str(Patching.suits(full))
+    assert Patching.suits(TASK) is None

@@ -133,8 +133,10 @@ class _Reading:
     """
 
     def __init__(self, decoder: Decoder, answer: Tensor, other: Tensor, last: Tensor) -> None:
+        import torch
+
         rows = decoder.embedding if decoder.unembedding is None else decoder.unembedding
-        member = rows.new_tensor(range(len(rows)), dtype=answer.dtype).unsqueeze(1)
+        member = torch.arange(len(rows), device=rows.device).unsqueeze(1)
         self._direction = rows[member, answer] - rows[member, other]
         self._norm, self._last = decoder.norm, last
 
