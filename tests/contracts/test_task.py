@@ -434,14 +434,21 @@ def test_counterfactual_prompts_differ_in_the_carrier_alone_and_in_their_answers
             task.counterfactuals(TEST, MANY)
         return
     pairs = task.counterfactuals(TEST, MANY)
+    assert pairs.clean.shape == pairs.changed.shape == pairs.carrier.shape
+    place, length = np.arange(pairs.clean.shape[1]), pairs.length[:, None]
     differs = pairs.clean != pairs.changed
-    assert pairs.clean.shape == pairs.changed.shape == (len(MANY), pairs.clean.shape[1])
-    assert differs[:, pairs.carrier].all()
-    assert differs.sum() == len(MANY)
+    assert differs.any(1).all()
+    assert not differs[~pairs.carrier].any()
+    assert not pairs.carrier[place >= length - 1].any(), "the last token is read behind the carrier"
+    for prompts in (pairs.clean, pairs.changed):
+        assert (prompts[place >= length] == task.separator).all()
     assert (pairs.answer != pairs.other).all()
     for tokens in (pairs.clean, pairs.changed, pairs.answer, pairs.other):
         assert tokens.dtype == np.int32
         assert 0 <= tokens.min() <= tokens.max() < len(task.vocabulary)
     later = task.counterfactuals(TEST, MANY[20:])
-    np.testing.assert_array_equal(later.changed, pairs.changed[20:])
-    np.testing.assert_array_equal(later.answer, pairs.answer[20:])
+    for attribute in ("clean", "changed", "answer", "other", "length", "carrier"):
+        own, whole = getattr(later, attribute), getattr(pairs, attribute)[20:]
+        np.testing.assert_array_equal(own, whole if own.ndim == 1 else whole[:, : own.shape[1]])
+    train = task.counterfactuals(TRAIN, MANY)
+    assert train.clean.shape != pairs.clean.shape or (train.clean != pairs.clean).any()

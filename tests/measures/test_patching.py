@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from physlm.catalog import Observation
+from physlm.measures import patching
 from physlm.measures.contract import Member
 from physlm.measures.patching import Patching
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
-from physlm.tasks.copying import Copying, CopyingConfig
+from physlm.tasks.contract import Counterfactuals, Stream
+from physlm.tasks.copying import FIRST, Copying, CopyingConfig
+from physlm.tasks.mqar import Mqar, MqarConfig
 
 TASK = Copying(CopyingConfig(length=6, symbols=8))
 CARRIER, LAST = 1 + 3, 1 + 6 + 3  # of six tokens three have been copied
@@ -45,6 +50,7 @@ def test_the_fact_is_at_the_carrier_until_it_is_copied_and_at_the_last_position_
     rows = take(copier(copying=copying))
     recovery = {(o.layer, o.position): o.value for o in rows if o.measure == "patching.recovery"}
     assert {layer for layer, _ in recovery} == {0, 1, 2}
+    assert {position for _, position in recovery} == set(range(LAST + 1))
     for (layer, position), value in recovery.items():
         where = CARRIER if layer is not None and layer <= copying else LAST
         assert value == pytest.approx(1.0 if position == where else 0.0, abs=1e-4), (layer, position)
@@ -53,6 +59,82 @@ def test_the_fact_is_at_the_carrier_until_it_is_copied_and_at_the_last_position_
     assert whole["patching.carrier"].value == pytest.approx(1 if copying else 0, abs=1e-4)
     assert whole["patching.last"].value == pytest.approx(0 if copying else 1, abs=1e-4)
     assert whole["patching.other"].value == pytest.approx(0, abs=1e-4)
+
+
+MARK = FIRST  # a symbol that stands behind the value and nowhere else
+
+
+class Anywhere(Copying):
+    """Texts of any length with the value anywhere, right before a mark: `<s> b e VALUE MARK d b <copy>` asks for it.
+
+    `wide`: the mark counts as part of the carrier.
+    """
+
+    wide = False
+
+    def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
+        random = np.random.default_rng(0)
+        n, most = len(indices), 12
+        clean = np.zeros((n, most), np.int32)
+        length, at = random.integers(5, most + 1, n), np.zeros(n, np.int64)
+        for row, end in zip(clean, length, strict=True):
+            row[1 : end - 1] = random.integers(MARK + 1, MARK + 8, end - 2)
+            row[end - 1] = 1
+        at = random.integers(1, length - 3)
+        each = np.arange(n)
+        clean[each, at + 1] = MARK
+        answer = clean[each, at]
+        other = (MARK + 1 + (answer - MARK) % 7).astype(np.int32)
+        changed = clean.copy()
+        changed[each, at] = other
+        carrier = clean != changed
+        if self.wide:
+            carrier[each, at + 1] = True
+        return Counterfactuals(clean, changed, answer, other, length, carrier)
+
+
+def relay() -> Decoder:
+    """The first block writes down at each token the one before it; the second, at `<copy>`, what the mark has so."""
+    config = Gpt2Config(layers=2, heads=1, width=32, positions="relative", distances=32, mlp="none", tied=False)
+    made = Decoder(config, len(TASK.vocabulary), 1)
+    initialise(made, [0])
+    with torch.no_grad():
+        made.embedding[0] = torch.eye(32)[: len(TASK.vocabulary)]
+        made.unembedding[0] = made.embedding[0]
+        for block in made.blocks:
+            for part in (block.attention.qkv, block.attention.out, block.attention.relative):
+                part.weight.zero_()
+        first, second = (block.attention for block in made.blocks)
+        first.relative.weight[0, 0, 1] = 40.0
+        first.qkv.weight[0, :16, 64 + 16 :] = torch.eye(16)
+        first.out.weight[0] = torch.eye(32)
+        second.qkv.weight[0, 1, 0] = second.qkv.weight[0, MARK, 32] = 20.0  # the query of <copy>, the key of the mark
+        second.qkv.weight[0, 16:, 64 : 64 + 16] = torch.eye(16)
+        second.out.weight[0] = torch.eye(32)
+    return made.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_fact_that_stops_over_is_found_there_wherever_it_stands(wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Anywhere, "wide", wide)
+    task = Anywhere(TASK.config)
+    assert not task.counterfactuals(Stream("test"), np.arange(9)).aligned
+    (rows,) = Patching().take(relay(), [Member(task, 0, 20, 1)])
+    assert not [o for o in rows if o.measure.startswith("patching.recovery")]
+    where = ["carrier", "carrier" if wide else "other", "last"]  # in each layer
+    found = {(o.measure, o.layer): o.value for o in rows}
+    for role in patching.ROLES:
+        for layer, there in enumerate(where):
+            assert found[f"patching.{role}", layer] == pytest.approx(float(role == there), abs=1e-3), (role, layer)
+        assert found[f"patching.{role}", None] == found[f"patching.{role}", 1]
+
+
+def test_what_is_patched_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = take(copier())
+    monkeypatch.setattr(patching, "_TOKENS_AT_ONCE", 150)  # nine pairs
+    for one, other in zip(whole, take(copier()), strict=True):
+        assert (one.measure, one.layer, one.position) == (other.measure, other.layer, other.position)
+        assert one.value == pytest.approx(other.value, abs=1e-5)
 
 
 def test_a_model_that_has_learnt_nothing_makes_little_of_the_fact() -> None:
@@ -74,3 +156,9 @@ def test_members_of_different_lengths_are_patched_as_if_alone() -> None:
     assert [(o.measure, o.layer, o.position) for o in together] == [(o.measure, o.layer, o.position) for o in single]
     for a, b in zip(together, single, strict=True):
         assert a.value == pytest.approx(b.value, abs=1e-3)
+
+
+def test_knobs_that_leave_no_pairs_are_refused_before_anything_is_trained() -> None:
+    full = Mqar(MqarConfig(pairs=4, length=16, symbols=4))
+    assert "leaves none to change one to" in str(Patching.suits(full))
+    assert Patching.suits(TASK) is None

@@ -34,6 +34,11 @@ def rows(shift: float) -> list[Observation]:
             for name, value in (("attention.distance", peak + shift), ("attention.distance.untrained", 0.25)):
                 found.append(Observation(name, value, "1", target="heads", layer=layer, position=distance))
                 found.append(Observation(name, 0.9, "1", target="head_0", layer=layer, position=distance))
+    for role, (trained, before) in {"carrier": (0.75, 1.0), "last": (0.25, 0.0)}.items():
+        for layer, share in ((None, trained), (0, trained), (1, trained), (2, 1 - trained)):
+            value = share if layer is None else share + shift
+            found.append(Observation(f"patching.{role}", value, "share", layer=layer))
+            found.append(Observation(f"patching.{role}.untrained", before, "share", layer=layer))
     return found
 
 
@@ -60,6 +65,17 @@ def test_the_map_says_where_most_weight_is_over_seeds_and_where_it_was_before(tr
     assert expected in descriptions
     (link,) = (a for a in tree.iter("a") if a.get("href") == "#inside")
     assert words(link) == "Inside"
+
+
+def test_the_map_of_roles_says_in_which_layers_the_fact_is_where(tree: Element) -> None:
+    drawn = [e for e in tree.iter() if str(e.tag).endswith("svg")]
+    (figure,) = (e for e in drawn if any("by layer and role" in words(part) for part in e))
+    parts = {str(e.tag).split("}")[-1]: words(e) for e in figure}
+    expected = "these states bring back more than half of the answer: carrier (layers 0 and 1) and last (layer 2)."
+    assert parts["desc"].endswith(expected)
+    ticks = [words(e) for e in figure.iter() if str(e.tag).endswith("text")]
+    assert [tick for tick in ticks if tick in ("carrier", "other", "last")] == ["carrier", "last"] * 2
+    assert ticks.count("75") == 3
 
 
 def test_the_table_has_the_models_as_wholes_with_what_they_were_before(tree: Element) -> None:

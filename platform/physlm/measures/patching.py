@@ -1,24 +1,24 @@
 """Activation patching: which states carry a fact to the answer (Vig et al. 2020; Meng et al. 2022, causal tracing).
 
-A model reads a prompt and a counterfactual one that differs in one token, the carrier. The state of one layer and
-position of the first run is put into the second: if the answer comes back, this state carried the fact. A probe finds
-what can be read; this finds what is used.
+A model reads a prompt and a counterfactual one that differs in a few tokens, the carrier. States of one layer of the
+first run are put into the second: if the answer comes back, these states carried the fact. A probe finds what can be
+read; this finds what is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from physlm.catalog import Observation
+from physlm.errors import UserError
 from physlm.measures.contract import Measure, Member, register
 from physlm.measures.twins import untrained
-from physlm.tasks.contract import Stream, Task
+from physlm.tasks.contract import Counterfactuals, Stream, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
 QUESTIONS = 100  # pairs of prompts
+ROLES = ("carrier", "last", "other")  # of states that are patched together
 _TOKENS_AT_ONCE = 1 << 16  # of all models together
 
 Array = NDArray[np.float64]
@@ -37,110 +38,139 @@ class Patching(Measure):
 
     patching.effect    mean of what the fact changes: the difference of the logits of the right answers to the two
                        prompts, less the same in the changed prompt. Chance is 0
-    patching.recovery  share of the effect that comes back with the state of one layer (0: the embedding) and position.
-                       1 at the carrier in layer 0 and at the last position behind the last layer, by construction
-    patching.carrier   mean of the recovery over the layers between, at the carrier: how deep the fact stays there
-    patching.last      the same at the last position: how early it has arrived
-    patching.other     the same at all other positions: a control where it goes straight from the one to the other
+    patching.carrier   share of the effect that comes back with the states of all carrier tokens in one layer: a row for
+                       each layer (0: the embedding), and their mean over the layers between: how deep the fact stays
+                       there. 1 in layer 0, by construction
+    patching.last      the same with the state of the last position, which writes the answer: how early the fact has
+                       arrived. 1 behind the last layer, by construction
+    patching.other     the same with all other states together: 0 in all layers where the fact goes straight from the
+                       one to the other, else it stops over
+    patching.recovery  where all pairs are aligned, the same with the state of each layer and position alone
 
     Standard errors are over pairs, of ratios by the delta method.
     """
 
     name = "patching"
+    version = 2
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        if type(task).counterfactuals is Task.counterfactuals:
-            return f"{task.name} has no pairs of prompts that differ in one fact"
+        try:
+            task.counterfactuals(Stream("test"), np.arange(1, dtype=np.int64))
+        except UserError as reason:
+            return str(reason)
         return None
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         indices = np.arange(QUESTIONS, dtype=np.int64)
         pairs = [m.task.counterfactuals(Stream("test", m.seed), indices) for m in members]
         found: list[list[Observation]] = [[] for _ in members]
-        aligned: dict[tuple[int, ...], list[int]] = {}
-        for m, own in enumerate(pairs):
-            aligned.setdefault(own.clean.shape, []).append(m)
         for control, models in (("", decoder), (".untrained", untrained(decoder, members))):
-            for group in aligned.values():
-                one = models if len(group) == len(members) else _some(models, group)
-                clean, changed, answer, other = (
-                    np.stack([getattr(pairs[m], name) for m in group])
-                    for name in ("clean", "changed", "answer", "other")
-                )
-                patched = _patch(one, clean, changed, answer, other)
-                for row, m in enumerate(group):
-                    found[m] += _observations(pairs[m].carrier, patched.of(row), control)
+            for rows, own, run in zip(found, pairs, _patch(models, pairs), strict=True):
+                rows += _observations(own, run, control)
         return found
 
 
-def _some(decoder: Decoder, members: Sequence[int]) -> Decoder:
-    import torch
+class _Patched(NamedTuple):
+    """Differences of logits, answer less other, of one model on its n pairs.
 
-    from physlm.models.decoder import Decoder
-
-    made = Decoder(decoder.config, decoder.vocabulary, len(members)).to(decoder.embedding.device)
-    named = dict(decoder.named_parameters())
-    with torch.no_grad():
-        for name, parameter in made.named_parameters():
-            parameter.copy_(named[name][list(members)])
-    return made.eval().requires_grad_(False)
-
-
-@dataclass(frozen=True)
-class _Patched:
-    """Differences of logits, answer less other: clean and changed [M, n], patched [M, layers + 1, T, n]."""
+    clean, changed  [n]
+    roles           [layers + 1, 3, n], of ROLES
+    positions       [layers + 1, T, n]; nothing where pairs aren't aligned
+    """
 
     clean: Array
     changed: Array
-    patched: Array
-
-    def of(self, member: int) -> _Patched:
-        return _Patched(self.clean[member], self.changed[member], self.patched[member])
+    roles: Array
+    positions: Array
 
 
-def _patch(
-    decoder: Decoder,
-    clean: NDArray[np.int32],
-    changed: NDArray[np.int32],
-    answer: NDArray[np.int32],
-    other: NDArray[np.int32],
-) -> _Patched:
-    """Prompts int32 [M, n, T], answers int32 [M, n]."""
+def _roles(pairs: Counterfactuals, context: int) -> list[NDArray[np.bool_]]:
+    """The places of ROLES in prompts filled up to a length, bool [n, context] each."""
+    carrier = np.zeros((len(pairs.clean), context), np.bool_)
+    carrier[:, : pairs.carrier.shape[1]] = pairs.carrier
+    place, last = np.arange(context), pairs.length[:, None] - 1
+    return [carrier, place == last, (place < last) & ~carrier]
+
+
+def _patch(decoder: Decoder, pairs: Sequence[Counterfactuals]) -> list[_Patched]:
+    """What patching does to each model with its own pairs: as many for each, of any lengths."""
     import torch
 
-    device = decoder.embedding.device
-    members, n, context = clean.shape
-    rows = decoder.embedding if decoder.unembedding is None else decoder.unembedding
-    member = torch.arange(members, device=device).unsqueeze(1)
-    right, wrong = (rows[member, torch.from_numpy(x.astype(np.int64)).to(device)] for x in (answer, other))  # [M, n, d]
+    members, n, context = len(pairs), len(pairs[0].clean), max(own.clean.shape[1] for own in pairs)
 
-    def difference(last: Tensor) -> Tensor:
-        """Behind the last block, of the last position: [M, k, d] -> [M, k]; k a multiple of n."""
-        hidden: Tensor = decoder.norm(last)
-        return (hidden * (right - wrong).repeat(1, last.shape[1] // n, 1)).sum(-1)
+    def stacked(name: str) -> Tensor:
+        rows = [getattr(own, name).astype(np.int64) for own in pairs]
+        if rows[0].ndim == 2:  # filled up with what is never read
+            rows = [np.pad(row, ((0, 0), (0, context - row.shape[1]))) for row in rows]
+        return torch.from_numpy(np.stack(rows)).to(decoder.embedding.device)
 
+    clean, changed, answer, other, length = map(stacked, ("clean", "changed", "answer", "other", "length"))
+    masks = [np.stack(places) for places in zip(*(_roles(own, context) for own in pairs), strict=True)]
+    aligned = max((own.clean.shape[1] for own in pairs if own.aligned), default=0)
+    masks += [np.broadcast_to(np.arange(context) == place, masks[0].shape) for place in range(aligned)]
+    parts: list[Sequence[Array]] = []
+    at_once = max(1, _TOKENS_AT_ONCE // (members * context))
     with torch.no_grad():
-        states, base = [], []
-        for prompts in (clean, changed):
-            found = _states(decoder, torch.from_numpy(prompts.astype(np.int64)).to(device))
-            states.append([x.view(members, n, context, -1) for x in found])
-            base.append(difference(states[-1][-1][:, :, -1]).double().cpu().numpy())
-        layers = len(states[0])
-        patched = np.empty((members, layers, context, n))
-        at_once = max(1, _TOKENS_AT_ONCE // (members * n * context))
-        for layer, (kept, given) in enumerate(zip(states[1], states[0], strict=True)):
-            for start in range(0, context, at_once):
-                places = torch.arange(start, min(start + at_once, context), device=device)
-                x = kept.unsqueeze(1).repeat(1, len(places), 1, 1, 1)  # [M, places, n, T, d]
-                x[:, places - start, :, places] = given[:, :, places].permute(2, 0, 1, 3)
-                batch = len(places) * n
-                x = x.view(members, batch * context, -1)
-                for block in decoder.blocks[layer:]:
-                    x = block(x, batch)
-                result = difference(x.view(members, batch, context, -1)[:, :, -1])
-                patched[:, layer, start : start + len(places)] = result.view(members, -1, n).double().cpu().numpy()
-    return _Patched(base[0], base[1], patched)
+        for start in range(0, n, at_once):
+            some = slice(start, start + at_once)
+            read = _Reading(decoder, answer[:, some], other[:, some], length[:, some] - 1)
+            own_masks = [mask[:, some] for mask in masks]
+            parts.append(_patch_some(decoder, clean[:, some], changed[:, some], own_masks, read))
+    base, base_changed, patched = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
+    found = []
+    for m, own in enumerate(pairs):
+        positions = own.clean.shape[1] if own.aligned else 0
+        roles, places = np.split(patched[m], [len(ROLES)], axis=1)
+        found.append(_Patched(base[m], base_changed[m], roles, places[:, :positions]))
+    return found
+
+
+class _Reading:
+    """Reads the difference of logits behind the last block, at each prompt's last position.
+
+    answer, other, last: int64 [M, n].
+    """
+
+    def __init__(self, decoder: Decoder, answer: Tensor, other: Tensor, last: Tensor) -> None:
+        import torch
+
+        rows = decoder.embedding if decoder.unembedding is None else decoder.unembedding
+        member = torch.arange(len(rows), device=rows.device).unsqueeze(1)
+        self._direction = rows[member, answer] - rows[member, other]
+        self._norm, self._last = decoder.norm, last
+
+    def __call__(self, states: Tensor) -> Array:
+        """States [M, k, n, T, d] -> float64 [M, k, n]."""
+        last = states.take_along_dim(self._last[:, None, :, None, None], 3).squeeze(3)
+        hidden = self._norm(last.flatten(1, 2)).view_as(last)
+        difference: Array = (hidden * self._direction.unsqueeze(1)).sum(-1).double().cpu().numpy()
+        return difference
+
+
+def _patch_some(
+    decoder: Decoder, clean: Tensor, changed: Tensor, masks: Sequence[NDArray[np.bool_]], read: _Reading
+) -> tuple[Array, Array, Array]:
+    """Differences of logits of prompts int64 [M, n, T]: clean and changed [M, n], patched [M, layers + 1, masks, n].
+
+    masks: bool [M, n, T] each, the states that are put from the clean run into the changed one.
+    """
+    import torch
+
+    members, n, context = clean.shape
+    given, kept = (
+        [x.view(members, 1, n, context, -1) for x in _states(decoder, prompts)] for prompts in (clean, changed)
+    )
+    patched = np.empty((members, len(given), len(masks), n))
+    at_once = max(1, _TOKENS_AT_ONCE // (members * n * context))
+    for start in range(0, len(masks), at_once):
+        put = torch.from_numpy(np.stack(masks[start : start + at_once], 1)).to(clean.device)  # [M, k, n, T]
+        for layer, (own, others) in enumerate(zip(given, kept, strict=True)):
+            x = torch.where(put.unsqueeze(-1), own, others).reshape(members, -1, own.shape[-1])
+            for block in decoder.blocks[layer:]:
+                x = block(x, put.shape[1] * n)
+            patched[:, layer, start : start + at_once] = read(x.view(*put.shape, -1))
+    return read(given[-1])[:, 0], read(kept[-1])[:, 0], patched
 
 
 def _states(decoder: Decoder, tokens: Tensor) -> list[Tensor]:
@@ -156,27 +186,28 @@ def _states(decoder: Decoder, tokens: Tensor) -> list[Tensor]:
     return found
 
 
-def _observations(carrier: int, run: _Patched, control: str) -> Iterator[Observation]:
+def _observations(pairs: Counterfactuals, run: _Patched, control: str) -> Iterator[Observation]:
     effect = run.clean - run.changed
     n = len(effect)
     error = float(effect.std(ddof=1)) / sqrt(n) if n > 1 else None
     yield Observation(f"patching.effect{control}", float(effect.mean()), "logits", error, n, 0.0)
     if effect.mean() == 0:  # nothing that could come back
         return
-    back = run.patched - run.changed  # [layers + 1, T, n]
 
-    def ratio(name: str, gained: Array, **place: Any) -> Observation:
+    def ratio(name: str, patched: Array, **place: Any) -> Observation:
+        gained = patched - run.changed
         value = gained.sum() / effect.sum()
         spread = sqrt(((gained - value * effect) ** 2).sum()) / abs(effect.sum())
         return Observation(f"patching.{name}{control}", float(value), "share", float(spread), n, **place)
 
-    for layer, position in np.ndindex(back.shape[:2]):
-        yield ratio("recovery", back[layer, position], target="position", layer=layer, position=position)
-    between = back[1:-1]
-    if len(between):
-        last = back.shape[1] - 1
-        others = [p for p in range(back.shape[1]) if p not in (carrier, last)]
-        yield ratio("carrier", between[:, carrier].mean(0))
-        yield ratio("last", between[:, last].mean(0))
-        if others:
-            yield ratio("other", between[:, others].mean((0, 1)))
+    for number, (role, places) in enumerate(zip(ROLES, _roles(pairs, pairs.clean.shape[1]), strict=True)):
+        if not places.any():
+            continue
+        by_layer = run.roles[:, number]
+        for layer, patched in enumerate(by_layer):
+            yield ratio(role, patched, layer=layer)
+        if len(by_layer) > 2:
+            yield ratio(role, by_layer[1:-1].mean(0))
+    for layer, position in np.ndindex(run.positions.shape[:2]):
+        place = {"target": "position", "layer": layer, "position": position}
+        yield ratio("recovery", run.positions[layer, position], **place)

@@ -85,6 +85,10 @@ class Telling:
             return np.array([[a for pair in pairs for a in pair] for pairs in permutations(_COUPLES)], np.int32)
         return np.array(list(permutations(range(len(ATTRIBUTES)))), np.int32)
 
+    def naming(self, attribute: int) -> int:
+        """The form of the first sentence that names the person and tells this attribute."""
+        return int(self._forms[0, attribute, 0])
+
     # -- what texts are made of ----------------------------------------------------------------------------------------
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -21,13 +21,15 @@ class Kind:
     target   of the rows that are shown
     axis     what the places are
     verb     how its largest value is told, before the number
+    parts    where each place is a measure of its own, with rows by layer alone: their names behind `<measure>.`
     """
 
-    target: str
+    target: str | None
     axis: str
     title: str
     verb: str
     caption: str
+    parts: tuple[str, ...] = ()
 
 
 KINDS: Mapping[str, Kind] = {
@@ -45,6 +47,17 @@ KINDS: Mapping[str, Kind] = {
         "Beyond what positions tell, the end of a symbol puts most weight on the end of the one before it",
         "Mean weight from the end of a symbol to the end of the one before it in its level, less the mean weight "
         "between the same two positions over all sentences. Chance is 0.",
+    ),
+    "patching": Kind(
+        None,
+        "role",
+        "Which states carry the fact, by layer and role",
+        "Put into the counterfactual run, these states bring back more than half of the answer",
+        "Share of the answer's difference of logits that comes back with these states of the other run, all of a role "
+        "at once: those of the tokens that say the fact (carrier), of the position that writes the answer (last), and "
+        "all others. Layer 0 is the embedding; there the carrier gives 100 by construction, as the last position does "
+        "behind the last layer. See in which layer the fact changes over, and whether it stops over in between.",
+        ("carrier", "other", "last"),
     ),
     "patching.recovery": Kind(
         "position",
@@ -80,24 +93,39 @@ class Inside:
     def places(self) -> list[int]:
         return sorted({place for _, place in self.trained})
 
+    def name(self, place: int) -> str:
+        """A place for people."""
+        return self.kind.parts[place] if self.kind.parts else str(place)
+
     @property
     def finding(self) -> str:
-        """Its largest value in a sentence; behind the embedding, where all is as it was put."""
+        """Where the parts bring back most, or the largest value, in a sentence.
+
+        The latter behind the embedding, where all is as it was put.
+        """
+        if self.kind.parts:
+            return f"{self.kind.verb}: {wording.several(list(self._most()))}."
         inner = {at: value for at, value in self.trained.items() if 0 < at[0] < max(self.layers)}
         at, value = max((inner or self.trained).items(), key=lambda item: item[1])
         before = self.untrained.get(at)
         text = f"{self.kind.verb}, {wording.percent(value)}, at layer {at[0]} and {self.kind.axis} {at[1]}"
         return f"{text} (before training {wording.percent(before)})." if before is not None else f"{text}."
 
+    def _most(self) -> Iterator[str]:
+        """Each part with the layers in which its value is above a half."""
+        for place in self.places:
+            layers = [layer for layer in self.layers if self.trained.get((layer, place), 0.0) > 0.5]
+            if layers:
+                plural = "s" if len(layers) > 1 else ""
+                yield f"{self.name(place)} (layer{plural} {wording.several(list(map(str, layers)))})"
+
 
 def found(evidence: Evidence, conditions: Sequence[Condition]) -> list[Inside]:
     """All such measures of the condition trained most."""
-    rows = evidence.observations.filter(
-        pl.col("layer").is_not_null(), pl.col("position").is_not_null(), pl.col("value").is_not_null()
-    )
+    rows = evidence.observations.filter(pl.col("layer").is_not_null(), pl.col("value").is_not_null())
     result = []
     for name, kind in KINDS.items():
-        own = rows.filter(pl.col("measure").is_in([name, f"{name}.untrained"]), pl.col("target") == kind.target)
+        own = _own(rows, name, kind)
         present = set(own["run_id"])
         if candidates := [c for c in conditions if any(run.run_id in present for run in c.runs)]:
             condition = max(candidates, key=lambda c: c.runs[0].flops)
@@ -108,6 +136,23 @@ def found(evidence: Evidence, conditions: Sequence[Condition]) -> list[Inside]:
                 values[row["measure"]][row["layer"], row["position"]] = row["value"]
             result.append(Inside(name, kind, condition, values[name], values[f"{name}.untrained"]))
     return result
+
+
+def _own(rows: pl.DataFrame, name: str, kind: Kind) -> pl.DataFrame:
+    """The rows of a kind as those of one measure and its control, with the number of each part as its position."""
+    if not kind.parts:
+        measures = [name, f"{name}.untrained"]
+        return rows.filter(
+            pl.col("measure").is_in(measures), pl.col("target") == kind.target, pl.col("position").is_not_null()
+        )
+    places, names = {}, {}
+    for control in ("", ".untrained"):
+        for place, part in enumerate(kind.parts):
+            places[f"{name}.{part}{control}"], names[f"{name}.{part}{control}"] = place, f"{name}{control}"
+    return rows.filter(pl.col("measure").is_in(list(places)), pl.col("position").is_null()).with_columns(
+        pl.col("measure").replace_strict(places, return_dtype=pl.Int64).alias("position"),
+        pl.col("measure").replace_strict(names, return_dtype=pl.String),
+    )
 
 
 def table(evidence: Evidence, conditions: Sequence[Condition]) -> Table | None:

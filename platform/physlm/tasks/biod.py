@@ -31,6 +31,7 @@ from pydantic import Field, model_validator
 from physlm import randomness
 from physlm.tasks.contract import (
     Axis,
+    Counterfactuals,
     DiversitySets,
     Instances,
     Knowledge,
@@ -39,6 +40,7 @@ from physlm.tasks.contract import (
     TaskConfig,
     register,
 )
+from physlm.tasks.pairing import partners
 
 SEPARATOR, NAME, KEY, VALUE = range(4)  # classes of the label `part`
 
@@ -353,6 +355,33 @@ class Biod(Task[BiodConfig]):
         """Orders of the sentences, int64 [n, K]."""
         words = randomness.words(key, indices, self.config.attributes)
         return np.argsort(words, axis=1, kind="stable")
+
+    def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
+        """A person's name and an attribute's key, what a text may begin with, and another person's with the same key.
+
+        The name is the carrier; the values begin with different tokens.
+        """
+        c = self.config
+        words = randomness.words(stream.key("biod", "asked", c.seed), indices, 1)[:, 0]
+        attribute = randomness.scaled(words, c.attributes)
+        first = self._values[:, :, 0]
+
+        def differ(rows: NDArray[np.int64], chosen: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+            asked = attribute[rows]
+            return np.asarray(first[chosen, asked] != first[others, asked])
+
+        both = partners(self, stream, indices, c.people, differ)
+        head = 1 + c.tag
+        prompts = np.full((2, len(indices), head + c.name_length + 1), self.separator, np.int32)
+        prompts[:, :, 1:head] = len(self.vocabulary) - 1  # the tag
+        prompts[:, :, -1] = 1 + c.vocabulary + attribute
+        for row, people in zip(prompts, both, strict=True):
+            row[:, head:-1] = 1 + self._names[people]
+        answer, other = (1 + first[people, attribute] for people in both)
+        carrier = np.zeros(prompts.shape[1:], np.bool_)
+        carrier[:, head:-1] = True
+        length = np.full(len(indices), prompts.shape[2], np.int64)
+        return Counterfactuals(prompts[0], prompts[1], answer, other, length, carrier)
 
     @property
     def probe_targets(self) -> Mapping[str, int]:

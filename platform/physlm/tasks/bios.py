@@ -34,17 +34,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from physlm.errors import UserError
 from physlm.people import ATTRIBUTES, FULL_NAME, VALUES, Attribute
 from physlm.people.wordings import QUESTIONS
 from physlm.tasks.biographies import (
     ANSWER_FORM,
+    FIRST_VALUE,
+    NAME,
     QUESTION,
     QUESTION_FORM,
     Biographies,
     BiographiesConfig,
     Drawn,
 )
-from physlm.tasks.contract import register
+from physlm.tasks.contract import Counterfactuals, Split, Stream, register
+from physlm.tasks.pairing import partners
 
 
 class BiosConfig(BiographiesConfig):
@@ -143,6 +147,48 @@ class Bios(Biographies[BiosConfig]):
             + self.script.longest(int(self._answers[attribute]))
             for attribute in self._asked
         )
+
+    def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
+        """The first of the questions about a person asked about in this split, and about another one.
+
+        The full name is the carrier, and of as many tokens; the answers begin with different ones. Where training asks
+        nothing, a biography's beginning, up to the value, takes the question's place.
+        """
+        if self.config.qa_fraction == 0 and self.config.reverse:
+            raise UserError("bios: where sentences come before the name, pairs of prompts need questions: qa_fraction")
+        size = self.config.split_size(stream.split)
+
+        def alike(rows: NDArray[np.int64], chosen: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+            (_, a_name, a_length, a), (_, b_name, b_length, b) = (
+                self._asking(stream.split, x) for x in (chosen, others)
+            )
+            return np.asarray((a_name == b_name).all(1) & (a_length == b_length) & (a != b))
+
+        chosen, others = partners(self, stream, indices, size, alike)
+        clean, carrier, length, answer = self._asking(stream.split, chosen)
+        changed, _, _, other = self._asking(stream.split, others)
+        longest = int(length.max(initial=0))
+        return Counterfactuals(clean[:, :longest], changed[:, :longest], answer, other, length, carrier[:, :longest])
+
+    def _asking(
+        self, split: Split, rank: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int32]]:
+        """Prompts, where they name the person, lengths, first tokens of the answers, for people by rank in a split."""
+        attribute, asks = int(self._asked[0]), self.config.qa_fraction > 0
+        forms = [self._separator_form, -1, int(self._asks[attribute, 0]), int(self._answers[attribute])]
+        if not asks:
+            forms = [self._separator_form, self._tag_form if self.config.tag else -1, self._telling.naming(attribute)]
+        held = (self.world.persons(self.asked_about(split, rank)) + self._first_pieces).astype(np.int32)
+        sequence = np.tile(np.array(forms, np.int32), (len(rank), 1))
+        asked = np.full(len(rank), -1 - ANSWER_FORM if asks else QUESTION_FORM, np.int32)
+        written = self.script.write(sequence, held, asked, FIRST_VALUE, self.max_length)
+        start, length = written.offsets[:-1, None], written.answers[:, 0] - written.offsets[:-1]
+        place = np.arange(self.max_length)
+        inside = place < length[:, None]
+        at = np.where(inside, start + place, 0)
+        name = inside & (self._parts[written.slots[at]] == NAME)
+        prompts = np.where(inside, written.tokens[at], self.separator).astype(np.int32)
+        return prompts, name, length, written.tokens[written.answers[:, 0]]
 
     @property
     def evaluations(self) -> Mapping[str, Mapping[str, Any]]:

@@ -157,23 +157,37 @@ class Questions:
 
 @dataclass(frozen=True)
 class Counterfactuals:
-    """n pairs of prompts that differ in one token, the carrier, and so in the token that is to be written next.
+    """n pairs of prompts that differ in a few tokens, the carrier, and so in the token that is to be written next.
 
-    All are aligned: of one length T, with the carrier at the same place, so that states of one can be put into the
-    other.
+    Both prompts of a pair are of one length and have the carrier at the same places, all before their last token.
 
-    clean    int32 [n, T]
-    changed  int32 [n, T]: the same but for clean[:, carrier]
-    carrier  its place
+    clean    int32 [n, T], filled with the separator behind a prompt's end
+    changed  int32 [n, T]: the same but for what the carrier says
     answer   int32 [n]: the right token after the clean prompt
     other    int32 [n]: the right token after the changed one
+    length   int64 [n], tokens of each pair's prompts
+    carrier  bool [n, T], all tokens that say what differs, such as a whole name
     """
 
     clean: NDArray[np.int32]
     changed: NDArray[np.int32]
-    carrier: int
     answer: NDArray[np.int32]
     other: NDArray[np.int32]
+    length: NDArray[np.int64]
+    carrier: NDArray[np.bool_]
+
+    @classmethod
+    def of_one_length(
+        cls, clean: NDArray[np.int32], changed: NDArray[np.int32], answer: NDArray[np.int32], other: NDArray[np.int32]
+    ) -> Counterfactuals:
+        """Pairs of prompts of T tokens whose carrier is where they differ."""
+        length = np.full(len(clean), clean.shape[1], np.int64)
+        return cls(clean, changed, answer, other, length, clean != changed)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all pairs are alike in length and in the carrier's places: a position then means one thing."""
+        return bool((self.length == self.clean.shape[1]).all() and (self.carrier == self.carrier[:1]).all())
 
 
 @dataclass(frozen=True)
@@ -361,7 +375,8 @@ class Task(ABC, Generic[ConfigT]):
     def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
         """A pair of prompts for each of these positions of the stream, int64 [n]; the same in any split into batches.
 
-        Optional. Like instances, but as far alike as it takes to be aligned.
+        Optional. Like instances, but as far alike as may be: measures say more of pairs that are aligned. Raises
+        UserError where the knobs leave no such pairs.
         """
         raise UserError(f"{self.name} has no pairs of prompts that differ in one fact")
 

@@ -145,7 +145,7 @@ class Copying(Task[CopyingConfig]):
         other = (FIRST + (answer - FIRST + 1 + draw % (c.symbols - 1)) % c.symbols).astype(np.int32)
         changed = clean.copy()
         changed[:, carrier] = other
-        return Counterfactuals(clean, changed, carrier, answer, other)
+        return Counterfactuals.of_one_length(clean, changed, answer, other)
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """All up to `<copy>`."""

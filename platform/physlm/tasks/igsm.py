@@ -62,6 +62,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from physlm import randomness
 from physlm.errors import UserError
 from physlm.igsm import checker, lexicon, probing, rendering, structure
 from physlm.igsm.bank import CATEGORIES, NAMES_EACH
@@ -70,7 +71,19 @@ from physlm.igsm.lexicon import LETTERS, Lexicon
 from physlm.igsm.probing import ProbeLabels
 from physlm.igsm.structure import MAX_PARAMETERS, Knobs
 from physlm.tasks.answers import Prompts, readable
-from physlm.tasks.contract import Axis, Instances, Questions, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.contract import (
+    Axis,
+    Counterfactuals,
+    Instances,
+    Questions,
+    Stream,
+    Task,
+    TaskConfig,
+    Verdict,
+    register,
+)
+
+_PAIRS_APART, _DRAWN_AGAIN = 1 << 40, 100  # places in a stream; times
 
 _RETRY_KINDS = {
     "cannot_next": rendering.CANNOT_NEXT,
@@ -310,6 +323,63 @@ class Igsm(Task[IgsmConfig]):
         answer = answers[(instance, *where)].astype(np.int32)
         distance = labels.distance[(instance, *where)].astype(np.int32) if target == "nece" else None
         return Questions(instance, end + 1, names[names >= 0], offsets, answer, distance)
+
+    def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
+        """Problems and their solutions up to a number that the problem states, and the same with another one there.
+
+            ... The number of each Saltmouth's Ketch equals 2 ... <solution> ... Define Saltmouth's Ketch as h; so h =
+                                                            5
+
+        The number is the carrier. It is a parameter's whole value and is written here for the first time, so that
+        nothing before depends on it. Where a solution has several such places, any of them; where it has none (its
+        numbers are all computed, or of things that have no parts), another problem takes its place.
+        """
+        c, number = self.config, self._lexicon.words.number
+        draws = randomness.words(stream.key("igsm", "pairs", c.seed), indices, 2).astype(np.int64)
+        texts: list[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(indices)
+        stated, written = np.zeros((2, len(indices)), np.int64)
+        rows = np.arange(len(indices))
+        for attempt in range(_DRAWN_AGAIN):
+            drawn, left = self.sample(stream, indices[rows] + attempt * _PAIRS_APART), []
+            for i, row in enumerate(rows.tolist()):
+                places = self._given(drawn[i])
+                if not places:
+                    left.append(row)
+                    continue
+                stated[row], written[row] = places[draws[row, 0] % len(places)]
+                texts[row] = drawn[i]
+            rows = np.array(left, np.int64)
+            if not len(rows):
+                break
+        else:
+            raise UserError("igsm: found no problem whose solution writes down a number that is stated; lower op")
+        place = np.arange(int(written.max(initial=0)))
+        clean = np.full((len(indices), len(place)), self.separator, np.int32)
+        for own, text, length in zip(clean, texts, written.tolist(), strict=True):
+            own[:length] = text[:length]
+        answer = np.array([text[end] for text, end in zip(texts, written, strict=True)], np.int32)
+        other = number + (answer - number + 1 + draws[:, 1] % (c.modulus - 1)) % c.modulus
+        carrier = place == stated[:, None]
+        changed = np.where(carrier, other[:, None], clean)
+        return Counterfactuals(clean, changed.astype(np.int32), answer, other.astype(np.int32), written, carrier)
+
+    def _given(self, text: NDArray[np.int32]) -> list[tuple[int, int]]:
+        """Where a problem states a parameter's value, and where its solution writes it down: all such places."""
+        number, tokens = self._lexicon.words.number, text.tolist()
+        stated: dict[tuple[int, ...], int] = {}
+        found = []
+        name = 0  # where a parameter's begins
+        for i, token in enumerate(tokens):
+            if token in (lexicon.NUMBER_OF, lexicon.DEFINE):
+                name = i + 1 + (token == lexicon.NUMBER_OF)  # "each"
+            elif token == lexicon.STOP and number <= tokens[i - 1] < number + self.config.modulus:
+                if tokens[i - 2] == lexicon.EQUALS:
+                    stated[tuple(tokens[name : i - 2])] = i - 1
+                elif tokens[i - 4] == lexicon.SO and tokens[i - 7] == lexicon.AS:  # "as h ; so h = 2 ."
+                    parameter = tuple(tokens[name : i - 7])
+                    if parameter in stated:
+                        found.append((stated[parameter], i - 1))
+        return found
 
     @cached_property
     def chance(self) -> float:

@@ -206,7 +206,7 @@ class Mqar(Task[MqarConfig]):
         other = (FIRST + c.symbols + value).astype(np.int32)
         changed = clean.copy()
         changed[:, carrier] = other
-        return Counterfactuals(clean, changed, carrier, answer, other)
+        return Counterfactuals.of_one_length(clean, changed, answer, other)
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """All up to one of the keys that come again."""

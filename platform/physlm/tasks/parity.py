@@ -211,7 +211,7 @@ class Parity(Task[ParityConfig]):
         changed = clean.copy()
         changed[:, carrier] = FIRST + (clean[:, carrier] - FIRST + 1 + draw % (order - 1)) % order
         answer, other = (self._told_first(row[:, 1:-1] - FIRST) for row in (clean, changed))
-        return Counterfactuals(clean, changed, carrier, answer, other)
+        return Counterfactuals.of_one_length(clean, changed, answer, other)
 
     def _told_first(self, elements: NDArray[np.int32]) -> NDArray[np.int32]:
         """The first token of the answers to rows of elements [n, length]."""

@@ -58,7 +58,7 @@ def _panel(axes: Axes, inside: Inside, values: Values, colours: Normalize) -> No
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_ylim(-0.5, len(layers) - 0.5)
     step = -(-len(places) // 10)
-    axes.set_xticks(range(0, len(places), step), [str(place) for place in places[::step]])
+    axes.set_xticks(range(0, len(places), step), [inside.name(place) for place in places[::step]])
     axes.set_yticks(range(len(layers)), [str(layer) for layer in layers])
     axes.grid(visible=False)
     axes.tick_params(length=0)
