@@ -116,6 +116,15 @@ def test_the_mask_leaves_out_the_wrong_names_and_nothing_else() -> None:
     np.testing.assert_array_equal(masked.labels["part"] == rendering.RETRY, plain.labels["part"] == rendering.RETRY)
 
 
+def test_solutions_alone_can_be_trained_on() -> None:
+    masked, _ = sampled(igsm(**TINY, retry_rate=0.5, mask_retry=True, mask_problem=True), 300)
+    plain, _ = sampled(igsm(**TINY, retry_rate=0.5, mask_retry=True), 300)
+    np.testing.assert_array_equal(masked.tokens, plain.tokens)
+    told = np.isin(plain.labels["part"], (rendering.PROBLEM, rendering.QUESTION))
+    assert told.any()
+    np.testing.assert_array_equal(masked.loss, plain.loss & ~told)
+
+
 def test_tests_are_without_mistakes() -> None:
     task = igsm(**TINY, retry_rate=0.5)
     plain = igsm(**TINY)

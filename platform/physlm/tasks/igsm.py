@@ -114,6 +114,7 @@ class IgsmConfig(TaskConfig):
         "(retry weak), or any but the right one (retry miss)",
     )
     mask_retry: bool = Field(False, description="don't train on the wrong parameter's name in a retry")
+    mask_problem: bool = Field(False, description="train on solutions alone, not on problems and questions")
     train_bins: int = Field(17, ge=1, lt=HASH_BINS, description=f"template bins for training, of {HASH_BINS}")
     max_tokens: int = Field(768, ge=64, le=65536, description="longer instances are drawn again")
     chains: int = Field(len(CATEGORIES), ge=1, le=len(CATEGORIES), description="chains of categories in the item bank")
@@ -208,6 +209,7 @@ class Igsm(Task[IgsmConfig]):
             Axis("retry_rate", "type", "mistakes that are taken back", (0.0, 0.5)),
             Axis("retry_kind", "type", "how plausible the mistakes are"),
             Axis("order", "format", "question after or before the problem"),
+            Axis("mask_problem", "format", "whether problems themselves are learnt"),
             Axis("perm_level", "format", "how much the problem's sentences are shuffled"),
             Axis("names", "format", "names in each category"),
         )
@@ -267,11 +269,13 @@ class Igsm(Task[IgsmConfig]):
         """
         rows, offsets, prompts = rendering.write_batch(*self._draws(stream, indices), structure.blank())
         self._all_drawn(stream, offsets[-1] > 0 or not len(indices))
-        tokens = np.ascontiguousarray(rows[rendering.TOKEN])
+        tokens, loss = np.ascontiguousarray(rows[rendering.TOKEN]), rows[rendering.LOSS] > 0
+        if self.config.mask_problem:
+            loss &= ~np.isin(rows[rendering.PART], (rendering.PROBLEM, rendering.QUESTION))
         return Instances(
             tokens=tokens,
             offsets=offsets,
-            loss=rows[rendering.LOSS] > 0,
+            loss=loss,
             labels={
                 "part": np.ascontiguousarray(rows[rendering.PART]),
                 "nece": np.ascontiguousarray(rows[rendering.NECE]),
