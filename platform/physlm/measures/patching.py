@@ -49,7 +49,7 @@ class Patching(Measure):
     patching.recovery  where all pairs are aligned, the same with the state of each layer and position alone
 
     Shares are told of an effect that is more than three standard errors from 0: of a smaller one nothing can come back,
-    so before training there are few. Standard errors are over pairs, of ratios by the delta method.
+    as often before training. Standard errors are over pairs, of ratios by the delta method.
     """
 
     name = "patching"

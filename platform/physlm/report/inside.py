@@ -57,7 +57,7 @@ KINDS: Mapping[str, Kind] = {
         "at once: those of the tokens that say the fact (carrier), of the position that writes the answer (last), and "
         "all others. Layer 0 is the embedding; there the carrier gives 100 by construction, as the last position does "
         "behind the last layer. See in which layer the fact changes over, and whether it stops over in between. A "
-        "model to which the fact makes no difference, as before training, has none to show.",
+        "model to which the fact makes no sure difference, as often before training, has none to show.",
         ("carrier", "other", "last"),
     ),
     "patching.recovery": Kind(
