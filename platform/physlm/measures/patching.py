@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 QUESTIONS = 100  # pairs of prompts
 ROLES = ("carrier", "last", "other")  # of states that are patched together
+_SURE = 3.0  # standard errors
 _TOKENS_AT_ONCE = 1 << 16  # of all models together
 
 Array = NDArray[np.float64]
@@ -47,7 +48,8 @@ class Patching(Measure):
                        one to the other, else it stops over
     patching.recovery  where all pairs are aligned, the same with the state of each layer and position alone
 
-    Standard errors are over pairs, of ratios by the delta method.
+    Shares are told of an effect that is more than three standard errors from 0: of a smaller one nothing can come back,
+    as often before training. Standard errors are over pairs, of ratios by the delta method.
     """
 
     name = "patching"
@@ -191,7 +193,7 @@ def _observations(pairs: Counterfactuals, run: _Patched, control: str) -> Iterat
     n = len(effect)
     error = float(effect.std(ddof=1)) / sqrt(n) if n > 1 else None
     yield Observation(f"patching.effect{control}", float(effect.mean()), "logits", error, n, 0.0)
-    if effect.mean() == 0:  # nothing that could come back
+    if abs(effect.mean()) <= _SURE * (error or 0.0):
         return
 
     def ratio(name: str, patched: Array, **place: Any) -> Observation:

@@ -56,7 +56,8 @@ KINDS: Mapping[str, Kind] = {
         "Share of the answer's difference of logits that comes back with these states of the other run, all of a role "
         "at once: those of the tokens that say the fact (carrier), of the position that writes the answer (last), and "
         "all others. Layer 0 is the embedding; there the carrier gives 100 by construction, as the last position does "
-        "behind the last layer. See in which layer the fact changes over, and whether it stops over in between.",
+        "behind the last layer. See in which layer the fact changes over, and whether it stops over in between. A "
+        "model to which the fact makes no sure difference, as often before training, has none to show.",
         ("carrier", "other", "last"),
     ),
     "patching.recovery": Kind(
@@ -126,7 +127,7 @@ def found(evidence: Evidence, conditions: Sequence[Condition]) -> list[Inside]:
     result = []
     for name, kind in KINDS.items():
         own = _own(rows, name, kind)
-        present = set(own["run_id"])
+        present = set(own.filter(pl.col("measure") == name)["run_id"])
         if candidates := [c for c in conditions if any(run.run_id in present for run in c.runs)]:
             condition = max(candidates, key=lambda c: c.runs[0].flops)
             means = own.filter(pl.col("run_id").is_in([run.run_id for run in condition.runs])).sort("run_id")

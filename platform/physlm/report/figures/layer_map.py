@@ -22,19 +22,21 @@ def draw(inside: Inside) -> Drawing:
     panels = {"after training": inside.trained, "before training": inside.untrained}
     panels = {title: values for title, values in panels.items() if values}
     every = [value for values in panels.values() for value in values.values()]
-    colours = Normalize(min(0.0, *every), max(*every, 1e-9), clip=True)
+    low, high = min(0.0, *every), max(*every, 1e-9)
+    colours = Normalize(low, high, clip=True)
     for axes, (title, values) in zip(style.panels(figure, len(panels), share_y=True), panels.items(), strict=True):
         _panel(axes, inside, values, colours)
         axes.set_title(title)
         axes.set_xlabel(inside.kind.axis)
         axes.set_ylabel("layer")
+    whose = "of both panels " if len(panels) > 1 else ""
     return Drawing(
         inside.measure.replace(".", "_"),
         figure,
         inside.kind.title,
         inside.finding,
-        f"{inside.kind.caption} In percent; colours of both panels from {100 * colours.vmin:.0f} (dark) to "  # type: ignore[operator]
-        f"{100 * colours.vmax:.0f} (bright).",  # type: ignore[operator]
+        f"{inside.kind.caption} In percent; colours {whose}from "
+        f"{round(100 * low)} (dark) to {round(100 * high)} (bright).",
     )
 
 
@@ -54,7 +56,7 @@ def _panel(axes: Axes, inside: Inside, values: Values, colours: Normalize) -> No
         for (i, j), value in np.ndenumerate(grid):
             if not np.isnan(value):
                 ink = _DARK if sum(_MAP(colours(value))[:3]) > 1.5 else _LIGHT
-                axes.text(j, i, f"{100 * value:.0f}", color=ink, fontsize=7.5, ha="center", va="center")
+                axes.text(j, i, str(round(100 * value)), color=ink, fontsize=7.5, ha="center", va="center")
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_ylim(-0.5, len(layers) - 0.5)
     step = -(-len(places) // 10)
