@@ -24,6 +24,7 @@ from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
 from physlm.experiment import CHOSEN_BY, Experiment
 from physlm.launch import local, planning
+from physlm.launch.local import Workers
 from physlm.laws import conventions, hierarchy, universality
 from physlm.observing import jobs
 from physlm.observing.jobs import Job
@@ -143,18 +144,19 @@ def train(
     listen: Listener = silent,
     *,
     processes: int | None = None,
-    nproc: int = 1,
+    nproc: int | None = None,
     checkpoint_seconds: float = 20.0,
 ) -> None:
-    """Train the runs that aren't complete, in one process per core unless told otherwise.
+    """Train the runs that aren't complete, in one process per core unless told otherwise, or with one rank per GPU.
 
     processes: shards that are trained at once. nproc: ranks that train each of them, under torchrun.
 
     Raises Interrupted on Ctrl-C; the store then holds a state to go on from.
     """
     waves = [(wave, rest) for wave in experiment.waves if (rest := untrained(store, wave))]
+    workers = Workers.make(processes, nproc)
     for wave, rest in waves:
-        _train(store, experiment, rest, len(wave) - len(rest), listen, processes, nproc, checkpoint_seconds)
+        _train(store, experiment, rest, len(wave) - len(rest), listen, workers, checkpoint_seconds)
     if not waves:
         listen(Event("train", 1, 1, text=f"nothing to train: all {len(experiment.runs)} runs are in the store"))
 
@@ -165,11 +167,10 @@ def _train(
     runs: list[Run],
     finished: int,
     listen: Listener,
-    processes: int | None,
-    nproc: int,
+    workers: Workers,
     checkpoint_seconds: float,
 ) -> None:
-    shards = planning.shards(runs, processes or max(1, local.cores() // nproc))
+    shards = planning.shards(runs, workers.processes)
     key = _put_manifest(store, experiment, "shards", [shard.cohorts for shard in shards])
     total = sum(shard.work for shard in shards)
     done = {"work": 0.0, "runs": 0}
@@ -188,7 +189,7 @@ def _train(
         listen(Event("train", done["work"], total, "work", rate))
 
     arguments = ["--store", store.url, "--runs", key, "--checkpoint-seconds", str(checkpoint_seconds)]
-    local.run_shards("physlm.training", arguments, len(shards), hear, nproc)
+    local.run_shards("physlm.training", arguments, len(shards), hear, workers.nproc)
     if left := untrained(store, runs):
         raise PhyslmError(f"{len(left)} runs were not completed, such as {left[0].run_id}; run the same again to go on")
 
@@ -209,7 +210,7 @@ def measure(
     listen: Listener = silent,
     *,
     processes: int | None = None,
-    nproc: int = 1,
+    nproc: int | None = None,
 ) -> None:
     """Take the measures that the store doesn't hold yet from the trained models, in one process per core.
 
@@ -217,7 +218,7 @@ def measure(
     """
     ids = _ids(experiment)
     wanted = [Job("measure", name, measures.find(name).source(), ids) for name in experiment.measures]
-    _observe(store, experiment, wanted, listen, processes, nproc)
+    _observe(store, experiment, wanted, listen, Workers.make(processes, nproc))
 
 
 def probe(
@@ -226,13 +227,13 @@ def probe(
     listen: Listener = silent,
     *,
     processes: int | None = None,
-    nproc: int = 1,
+    nproc: int | None = None,
 ) -> None:
     """Train the probes that the store doesn't hold yet on the trained models; the rest is as in `measure`."""
     ids = _ids(experiment)
     made = [probes.make(name, knobs) for name, knobs in experiment.probes.items()]
     wanted = [Job("probe", probe.name, probe.source, ids) for probe in made]
-    _observe(store, experiment, wanted, listen, processes, nproc)
+    _observe(store, experiment, wanted, listen, Workers.make(processes, nproc))
 
 
 def _ids(experiment: Experiment) -> tuple[str, ...]:
@@ -244,8 +245,7 @@ def _observe(
     experiment: Experiment,
     wanted: Sequence[Job],
     listen: Listener,
-    processes: int | None,
-    nproc: int,
+    workers: Workers,
 ) -> None:
     left = []
     for job in wanted:
@@ -253,7 +253,7 @@ def _observe(
         left.append(replace(job, runs=tuple(run_id for run_id in job.runs if run_id not in observed)))
     total = sum(len(job.runs) for job in wanted)
     done = float(total - sum(len(job.runs) for job in left))
-    parts = jobs.deal(left, experiment.by_id, nproc * (processes or max(1, local.cores() // nproc)))
+    parts = jobs.deal(left, experiment.by_id, workers.processes * workers.nproc)
     if not parts:
         return
     step, unit = wanted[0].step, f"{wanted[0].step}s of runs"
@@ -270,10 +270,11 @@ def _observe(
         for job in parts[0]:
             take(store, experiment, job, partial(hear, job.name))
         return
-    shards = [[[job.to_json() for job in part] for part in parts[i : i + nproc]] for i in range(0, len(parts), nproc)]
+    ranks = [[job.to_json() for job in part] for part in parts]
+    shards = [ranks[i : i + workers.nproc] for i in range(0, len(ranks), workers.nproc)]
     key = _put_manifest(store, experiment, "jobs", shards)
     arguments = ["--store", store.url, "--jobs", key]
-    local.run_shards("physlm.observing", arguments, len(shards), lambda _, event: hear(**event), nproc)
+    local.run_shards("physlm.observing", arguments, len(shards), lambda _, event: hear(**event), workers.nproc)
 
 
 def _put_manifest(store: Store, experiment: Experiment, folder: str, shards: Sequence[Any]) -> str:
@@ -452,7 +453,12 @@ def report(store: Store, experiment: Experiment, listen: Listener = silent) -> s
 
 
 def run(
-    store: Store, experiment: Experiment, listen: Listener = silent, *, processes: int | None = None, nproc: int = 1
+    store: Store,
+    experiment: Experiment,
+    listen: Listener = silent,
+    *,
+    processes: int | None = None,
+    nproc: int | None = None,
 ) -> str:
     """All steps in their order on this machine; returns the key of the report page."""
     plan(store, experiment, listen)

@@ -18,3 +18,46 @@ def test_a_container_s_quota_limits_the_cores(quota: str | None, most: int, tmp_
         file.write_text(quota)
     allowed = local.cores(tmp_path / "nothing here")
     assert local.cores(file) == min(allowed, most)
+
+
+@pytest.mark.parametrize(
+    ("present", "visible", "expected"), [(0, None, ""), (3, None, "012"), (4, "2,3", "23"), (4, "", ""), (0, "0", "")]
+)
+def test_gpus_are_counted_without_loading_what_uses_them(
+    present: int, visible: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    for number in range(present):
+        (tmp_path / f"0000:{number:02}:00.0").mkdir()
+    assert local.gpus(tmp_path) == list(expected)
+    assert local.gpus(tmp_path / "no driver") == []
+
+
+@pytest.mark.parametrize(
+    ("gpus", "processes", "nproc", "expected"),
+    [
+        (0, None, None, (8, 1)),
+        (0, None, 2, (4, 2)),
+        (0, 3, None, (3, 1)),
+        (4, None, None, (1, 4)),
+        (4, None, 1, (4, 1)),
+        (4, 2, 2, (2, 2)),
+        (1, None, 16, (1, 16)),
+    ],
+)
+def test_a_rank_has_a_gpu_or_a_core_to_itself(
+    gpus: int, processes: int | None, nproc: int | None, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "gpus", lambda: ["0"] * gpus)
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    assert local.Workers.make(processes, nproc) == local.Workers(*expected)
+
+
+def test_shards_side_by_side_have_gpus_of_their_own() -> None:
+    assert [local.gpus_of(shard, 2, list("0123")) for shard in range(2)] == [["0", "1"], ["2", "3"]]
+    assert [local.gpus_of(shard, 1, list("01")) for shard in range(3)] == [["0"], ["1"], ["0"]]
+    assert local.gpus_of(0, 4, list("01")) == ["0", "1"]
+    assert local.gpus_of(5, 2, []) == []

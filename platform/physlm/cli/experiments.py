@@ -37,7 +37,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, fo
 Processes = Annotated[
     int | None, typer.Option(min=1, help="Processes, one shard of the work each; one for each core if not given.")
 ]
-Nproc = Annotated[int, typer.Option(min=1, help="Ranks in each of them, under torchrun: one for each GPU.")]
+Nproc = Annotated[
+    int | None, typer.Option(min=1, help="Ranks in each of them, under torchrun; one for each GPU if not given.")
+]
 MetricsPort = Annotated[
     int | None,
     typer.Option(min=0, max=65_000, help="Serve live metrics of shard 0 on this port, of shard 1 on the next, ..."),
@@ -100,7 +102,7 @@ def run(
         str, typer.Option(help="Where to run: local, or kfp-local (the compiled pipeline on this machine).")
     ] = "local",
     processes: Processes = None,
-    nproc: Nproc = 1,
+    nproc: Nproc = None,
     metrics_port: MetricsPort = None,
     as_json: Json = False,
 ) -> None:
@@ -121,7 +123,7 @@ def train(
     file: File,
     store: StoreOption = DEFAULT_STORE,
     processes: Processes = None,
-    nproc: Nproc = 1,
+    nproc: Nproc = None,
     checkpoint_seconds: Annotated[float, typer.Option(min=0.01, help="Time between checkpoints.")] = 20.0,
     metrics_port: MetricsPort = None,
     as_json: Json = False,
@@ -179,7 +181,7 @@ def measure(
     file: File,
     store: StoreOption = DEFAULT_STORE,
     processes: Processes = None,
-    nproc: Nproc = 1,
+    nproc: Nproc = None,
     as_json: Json = False,
 ) -> None:
     """Take the experiment's measures from its trained models: the step alone."""
@@ -192,7 +194,7 @@ def probe(
     file: File,
     store: StoreOption = DEFAULT_STORE,
     processes: Processes = None,
-    nproc: Nproc = 1,
+    nproc: Nproc = None,
     as_json: Json = False,
 ) -> None:
     """Train the experiment's probes on its trained models: the step alone.

@@ -1,4 +1,4 @@
-"""Execute shards as processes on this machine, one for each core."""
+"""Execute shards as processes on this machine, one for each core or a rank for each GPU."""
 
 from __future__ import annotations
 
@@ -30,6 +30,28 @@ def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         microseconds, period = map(int, quota.read_text().split())
         usable = min(usable, max(1, microseconds // period))
     return usable
+
+
+def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; asks the driver, loads nothing."""
+    present = [str(number) for number, _ in enumerate(driver.iterdir())] if driver.is_dir() else []
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return present if not present or told is None else [name for name in told.split(",") if name not in ("", "-1")]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How the work is spread on this machine: shards at once, and ranks that share each of them."""
+
+    processes: int
+    nproc: int
+
+    @classmethod
+    def make(cls, processes: int | None, nproc: int | None) -> Workers:
+        """What isn't given is so chosen that a rank has a GPU, or a core where there are no GPUs, to itself."""
+        found = len(gpus())
+        nproc = nproc or max(1, found)
+        return cls(processes or max(1, (found or cores()) // nproc), nproc)
 
 
 @dataclass
@@ -87,6 +109,8 @@ def _start(
 ) -> _Worker:
     threads = str(max(1, cores() // (count * nproc)))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, parent.VARIABLE: str(os.getpid())}
+    if own := gpus_of(shard, nproc, gpus()):
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     torchrun: list[str] = []
     if nproc > 1:
         restarts = f"--max-restarts={_RESTARTS}"
@@ -106,6 +130,12 @@ def _start(
         worker.readers.append(threading.Thread(target=read, daemon=True))
         worker.readers[-1].start()
     return worker
+
+
+def gpus_of(shard: int, nproc: int, present: Sequence[str]) -> list[str]:
+    """The GPUs of a shard's ranks: others than those of the shards beside it, as long as there are enough."""
+    first = shard * nproc
+    return list(dict.fromkeys(present[rank % len(present)] for rank in range(first, first + nproc))) if present else []
 
 
 def _read_events(worker: _Worker, events: queue.Queue[tuple[int, Mapping[str, Any] | None]]) -> None:
