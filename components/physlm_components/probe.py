@@ -7,7 +7,7 @@ from physlm_components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def probe(store: str, experiment_key: str) -> None:
-    """Train the experiment's probes on its trained models, as observations in the store.
+    """Train the experiment's probes on its trained models, in a process for each core or a rank for each GPU.
 
     Args:
         store: Address of the store, s3://bucket/prefix.

@@ -7,7 +7,7 @@ from physlm_components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train(store: str, experiment_key: str) -> None:
-    """Train the experiment's runs that aren't complete in the store, in one process for each core.
+    """Train the experiment's runs that aren't complete in the store, in a process for each core or a rank for each GPU.
 
     Args:
         store: Address of the store, s3://bucket/prefix.
