@@ -270,8 +270,7 @@ def _observe(
         for job in parts[0]:
             take(store, experiment, job, partial(hear, job.name))
         return
-    ranks = [[job.to_json() for job in part] for part in parts]
-    shards = [ranks[i : i + workers.nproc] for i in range(0, len(ranks), workers.nproc)]
+    shards = jobs.shards(parts, workers.nproc)
     key = _put_manifest(store, experiment, "jobs", shards)
     arguments = ["--store", store.url, "--jobs", key]
     local.run_shards("physlm.observing", arguments, len(shards), lambda _, event: hear(**event), workers.nproc)

@@ -79,6 +79,10 @@ def test_little_work_starts_no_processes() -> None:
     assert len(jobs.deal(wanted(made, ["loss"]), made.by_id, 8)) == 1
 
 
-def test_a_manifest_says_all_of_a_job() -> None:
-    job = Job("probe", "v", "probe-v-v2", ("a", "b"))
-    assert Job.from_json(job.to_json()) == job
+@pytest.mark.parametrize(("parts", "nproc"), [(1, 1), (3, 1), (4, 2), (3, 2), (1, 4)])
+def test_a_manifest_has_all_jobs_and_a_list_for_each_rank(parts: int, nproc: int) -> None:
+    dealt = [[Job("probe", "v", "probe-v-v2", (f"run-{part}", "another"))] for part in range(parts)]
+    shards = jobs.shards(dealt, nproc)
+    assert all(len(ranks) == nproc for ranks in shards)
+    told = [Job.from_json(job) for ranks in shards for rank in ranks for job in rank]
+    assert told == [job for part in dealt for job in part]

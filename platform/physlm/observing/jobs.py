@@ -54,6 +54,13 @@ def deal(wanted: Iterable[Job], by_id: Mapping[str, Run], parts: int) -> list[li
     return [[jobs[i] for i in sorted(members)] for members in assigned if members]
 
 
+def shards(parts: Sequence[Sequence[Job]], nproc: int) -> list[list[list[dict[str, Any]]]]:
+    """Parts as a manifest has them, by shard and by rank; ranks of the last shard may have nothing to do."""
+    ranks = [[job.to_json() for job in part] for part in parts]
+    ranks += [[] for _ in range(-len(parts) % nproc)]
+    return [ranks[start : start + nproc] for start in range(0, len(ranks), nproc)]
+
+
 def _work(cohort: Sequence[Run]) -> float:
     return sum(
         planning.work(tokens, tokens * run.flops_per_token)
