@@ -79,6 +79,16 @@ def test_the_map_of_roles_says_in_which_layers_the_fact_is_where(tree: Element) 
 
 
 def test_the_table_has_the_models_as_wholes_with_what_they_were_before(tree: Element) -> None:
-    (table,) = (t for t in tree.iter("table") if "Of models as wholes" in words(next(t.iter("caption"))))
+    (table,) = (t for t in tree.iter("table") if "Of models as wholes:" in words(next(t.iter("caption"))))
     (row,) = (r for r in table.iter("tr") if "attention: reach" in words(r))
     assert [words(cell) for cell in row] == ["attention: reach", "2.000 ± 0.010", "5.000 ± 0.010", "tokens"]
+
+
+def test_conditions_are_compared_with_one_row_each(tree: Element) -> None:
+    captions = {words(next(t.iter("caption"))): t for t in tree.iter("table") if list(t.iter("caption"))}
+    (table,) = (t for caption, t in captions.items() if "Of models as wholes, by condition" in caption)
+    heads, *rows = table.iter("tr")
+    column = [words(cell).split()[0] for cell in heads].index("attention.reach")
+    assert len(rows) > 1
+    assert {words(list(row)[column]) for row in rows} == {"2.000 ± 0.010"}
+    assert not any("untrained" in words(cell) for cell in heads)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import polars as pl
 
-from physlm.report import wording
+from physlm.report import tables, wording
 from physlm.report.conditions import Condition
 from physlm.report.evidence import Evidence
 from physlm.report.tables import Cell, Heading, Table
@@ -199,3 +199,14 @@ def table(evidence: Evidence, conditions: Sequence[Condition]) -> Table | None:
     caption = "Of models as wholes: mean over seeds ± its standard error (over instances where there is one seed)."
     heads = [Heading("measure", number=False), Heading("after training"), Heading("before training")]
     return Table(caption, [*heads, Heading("unit", number=False)], cells)
+
+
+def by_condition(evidence: Evidence, conditions: Sequence[Condition]) -> Table | None:
+    """What such measures say of trained models as wholes, for each condition; None where there is one condition."""
+    names = pl.any_horizontal(*(pl.col("measure").str.starts_with(prefix) for prefix in WHOLE))
+    rows = evidence.measured.filter(names, ~pl.col("measure").str.ends_with(".untrained")).drop_nulls("value")
+    units = dict(rows.select("measure", "unit").unique().sort("measure").iter_rows())
+    if not units or len(conditions) < 2:
+        return None
+    table = tables.runs(evidence, conditions, units)
+    return replace(table, caption="Of models as wholes, by condition: mean ± its standard error over seeds.")

@@ -111,6 +111,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         if layers
         else "",
         inside_table=inside.table(evidence, grid),
+        inside_by_condition=inside.by_condition(evidence, grid),
         accuracy=difficulty_figure.draw(difficulty.by_operations(evidence, grid)),
         evaluations=difficulty.table(evidence, grid),
         runs=tables.runs(evidence, grid, leading),
