@@ -67,7 +67,8 @@ def test_parts_are_even(parts: int) -> None:
     assert max(work) < 1.15 * sum(work) / parts
 
 
-def test_probes_of_one_model_go_to_processes_of_their_own() -> None:
+def test_probes_of_one_model_go_to_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_WORTH_A_PROCESS", 0.0)
     made = study([64], 1)
     dealt = jobs.deal(wanted(made, ["linear", "position"]), made.by_id, 4)
     assert sorted(job.name for part in dealt for job in part) == ["linear", "position"]
@@ -75,7 +76,7 @@ def test_probes_of_one_model_go_to_processes_of_their_own() -> None:
 
 
 def test_little_work_starts_no_processes() -> None:
-    made = study([4], 1)
+    made = study([16], 2)
     assert len(jobs.deal(wanted(made, ["loss"]), made.by_id, 8)) == 1
 
 

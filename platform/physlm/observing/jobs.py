@@ -9,7 +9,8 @@ from typing import Any, Literal
 from physlm.launch import planning
 from physlm.runs import Run
 
-_WORTH_A_PROCESS = 1e10  # FLOPs: with less to do in all, starting processes takes longer than what they save
+# FLOPs. With less to do in all, processes save less than their start takes: some six seconds, at 10 GFLOP/s each.
+_WORTH_A_PROCESS = 1e11
 _INSTANCES = 1000  # that an average measure reads or writes
 
 
