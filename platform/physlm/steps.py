@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -216,9 +216,7 @@ def measure(
 
     processes, nproc: as in training; here ranks share nothing but the work. Raises Interrupted on Ctrl-C.
     """
-    ids = _ids(experiment)
-    wanted = [Job("measure", name, measures.find(name).source(), ids) for name in experiment.measures]
-    _observe(store, experiment, wanted, listen, Workers.make(processes, nproc))
+    _observe(store, experiment, jobs.measuring(experiment), listen, Workers.make(processes, nproc))
 
 
 def probe(
@@ -230,14 +228,7 @@ def probe(
     nproc: int | None = None,
 ) -> None:
     """Train the probes that the store doesn't hold yet on the trained models; the rest is as in `measure`."""
-    ids = _ids(experiment)
-    made = [probes.make(name, knobs) for name, knobs in experiment.probes.items()]
-    wanted = [Job("probe", probe.name, probe.source, ids) for probe in made]
-    _observe(store, experiment, wanted, listen, Workers.make(processes, nproc))
-
-
-def _ids(experiment: Experiment) -> tuple[str, ...]:
-    return tuple(run.run_id for run in experiment.runs)
+    _observe(store, experiment, jobs.probing(experiment), listen, Workers.make(processes, nproc))
 
 
 def _observe(
@@ -247,10 +238,7 @@ def _observe(
     listen: Listener,
     workers: Workers,
 ) -> None:
-    left = []
-    for job in wanted:
-        observed = catalog.observed(store, job.runs, job.source)
-        left.append(replace(job, runs=tuple(run_id for run_id in job.runs if run_id not in observed)))
+    left = [jobs.left(store, job) for job in wanted]
     total = sum(len(job.runs) for job in wanted)
     done = float(total - sum(len(job.runs) for job in left))
     parts = jobs.deal(left, experiment.by_id, workers.processes * workers.nproc)
@@ -290,11 +278,8 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
     Adds the columns `experiment`, `held_out` and `chosen`: false for runs of a sweep that aren't the best of their
     condition. Which are is stored as `sweep.json`. Diverged runs are in it with their learning curves alone.
     """
-    sources = [
-        layout.CURVE_SOURCE,
-        *(measures.find(name).source() for name in experiment.measures),
-        *(probes.make(name, knobs).source for name, knobs in experiment.probes.items()),
-    ]
+    observed = (*jobs.measuring(experiment), *jobs.probing(experiment))
+    sources = [layout.CURVE_SOURCE, *(job.source for job in observed)]
     held_out = [run.run_id for run in experiment.runs if experiment.held_out(run)]
     with catalog.gathered(store, [run.run_id for run in experiment.runs], sources) as table:
         choices = sweeps.choose(experiment, final(table, measures=[CHOSEN_BY])) if experiment.file.sweep else []

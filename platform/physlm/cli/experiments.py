@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from physlm import catalog, measures, probes, steps
+from physlm import catalog, probes, steps
 from physlm import experiment as experiments
 from physlm.cli import console
 from physlm.errors import ExperimentError, LawDataError, UserError
 from physlm.experiment import Experiment
 from physlm.launch import engines, estimate
+from physlm.observing import jobs
 from physlm.report import wording
 from physlm.steps import Listener
 from physlm.store import Store, open_store
@@ -186,7 +187,7 @@ def measure(
 ) -> None:
     """Take the experiment's measures from its trained models: the step alone."""
     experiment = load(file)
-    sources = [measures.find(name).source() for name in experiment.measures]
+    sources = [job.source for job in jobs.measuring(experiment)]
     _step(partial(steps.measure, processes=processes, nproc=nproc), sources, experiment, store, as_json)
 
 
@@ -204,7 +205,7 @@ def probe(
     experiment = load(file)
     if not experiment.probes:
         raise ExperimentError(f"{file}: probe: names no probe; known are {', '.join(probes.registry())}")
-    sources = [probes.make(name, knobs).source for name, knobs in experiment.probes.items()]
+    sources = [job.source for job in jobs.probing(experiment)]
     _step(partial(steps.probe, processes=processes, nproc=nproc), sources, experiment, store, as_json)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from physlm import experiment
 from physlm.errors import PhyslmError
-from physlm.observing.jobs import Job
+from physlm.observing.jobs import Job, left
 from physlm.observing.taking import take
 from physlm.store import open_store
 from physlm.training import parent
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         manifest: dict[str, Any] = store.get_json(options.jobs)
         study = experiment.parse(manifest["experiment"])
         for document in manifest["shards"][options.shard][int(os.environ.get("RANK", "0"))]:
-            job = Job.from_json(document)
+            job = left(store, Job.from_json(document))  # torchrun may have begun anew
             take(store, study, job, partial(_print, job.name))
     except PhyslmError as error:
         print(error, file=sys.stderr)

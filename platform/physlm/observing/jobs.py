@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from physlm import catalog, measures, probes
+from physlm.experiment import Experiment
 from physlm.launch import planning
 from physlm.runs import Run
+from physlm.store import Store
 
 # FLOPs. With less to do in all, processes save less than their start takes: some six seconds, at 10 GFLOP/s each.
 _WORTH_A_PROCESS = 1e11
@@ -35,6 +38,25 @@ class Job:
     def from_json(cls, document: Mapping[str, Any]) -> Job:
         """What `to_json` has made."""
         return cls(**{**document, "runs": tuple(document["runs"])})
+
+
+def measuring(experiment: Experiment) -> list[Job]:
+    """Each measure of the experiment, of all its runs."""
+    ids = tuple(run.run_id for run in experiment.runs)
+    return [Job("measure", name, measures.find(name).source(), ids) for name in experiment.measures]
+
+
+def probing(experiment: Experiment) -> list[Job]:
+    """Each probe of the experiment, of all its runs."""
+    ids = tuple(run.run_id for run in experiment.runs)
+    made = (probes.make(name, knobs) for name, knobs in experiment.probes.items())
+    return [Job("probe", probe.name, probe.source, ids) for probe in made]
+
+
+def left(store: Store, job: Job) -> Job:
+    """The same for the runs that the store holds no observations of."""
+    observed = catalog.observed(store, job.runs, job.source)
+    return replace(job, runs=tuple(run_id for run_id in job.runs if run_id not in observed))
 
 
 def deal(wanted: Iterable[Job], by_id: Mapping[str, Run], parts: int) -> list[list[Job]]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from physlm.measures.contract import Member
-from physlm.models.decoder import Decoder, initialise
+from physlm.measures.twins import untrained
+from physlm.models.decoder import Decoder
 from physlm.runs import Run
 from physlm.store.contract import Store
 from physlm.training import hardware, layout
@@ -48,16 +49,12 @@ def load(store: Store, trained: Sequence[Trained]) -> Decoder:
     return decoder.to(hardware.own_device()).eval()
 
 
-def with_twins(decoder: Decoder, trained: Sequence[Trained]) -> Decoder:
+def with_twins(decoder: Decoder, members: Sequence[Member]) -> Decoder:
     """The models and, behind them, the same models with their initial parameters, frozen."""
-    twins = Decoder(decoder.config, decoder.vocabulary, len(trained))
-    initialise(twins, [one.run.seed for one in trained])
-    both = Decoder(decoder.config, decoder.vocabulary, 2 * len(trained))
-    initial = dict(twins.named_parameters())
+    both = Decoder(decoder.config, decoder.vocabulary, 2 * len(members)).to(decoder.embedding.device)
+    initial = dict(untrained(decoder, members).named_parameters())
     parameters = dict(both.named_parameters())
     with torch.no_grad():
         for name, value in decoder.named_parameters():
-            parameters[name][: len(trained)] = value.cpu()
-            parameters[name][len(trained) :] = initial[name]
-    device = next(decoder.parameters()).device
-    return both.to(device).eval().requires_grad_(False)
+            parameters[name].copy_(torch.cat([value, initial[name]]))
+    return both.eval().requires_grad_(False)

@@ -22,12 +22,11 @@ _SMALLEST_SHARE = 0.01  # of a job that is worth a report
 
 
 def take(store: Store, experiment: Experiment, job: Job, report: Callable[[float], None]) -> None:
-    """Do a job, but for the runs that are observed already.
+    """Do a job.
 
     report: is told how many runs more are done, in parts of one too. Raises MissingObject for a run not trained.
     """
-    observed = catalog.observed(store, job.runs, job.source)
-    cohort = [experiment.by_id[run_id] for run_id in job.runs if run_id not in observed]
+    cohort = [experiment.by_id[run_id] for run_id in job.runs]
     told = 0.0
 
     def tell(share: float) -> None:
@@ -56,16 +55,17 @@ def probe(store: Store, made: Probe, cohort: Sequence[Run], tell: Tell = lambda 
     done = 0
     for part in _parts(made, trained):
         made.tell = part_of(tell, done / len(trained), len(part) / len(trained))
-        decoder = models.with_twins(models.load(store, part), part)
-        _write(store, made.source, part, made.read(decoder, [one.member for one in part]))
+        members = [one.member for one in part]
+        decoder = models.with_twins(models.load(store, part), members)
+        _write(store, made.source, part, made.read(decoder, members))
         done += len(part)
 
 
 def _sound(store: Store, source: str, cohort: Sequence[Run]) -> list[Trained]:
     """Runs with a model to look at; of the others it is written that there is nothing to observe."""
     trained = models.sound(store, cohort)
-    lost = {run.run_id: run for run in cohort}.keys() - {one.run.run_id for one in trained}
-    nothing = {run.run_id: catalog.table(run.description(), source, []) for run in cohort if run.run_id in lost}
+    alive = {one.run.run_id for one in trained}
+    nothing = {run.run_id: catalog.table(run.description(), source, []) for run in cohort if run.run_id not in alive}
     catalog.write_batch(store, source, nothing)
     return trained
 

@@ -158,8 +158,7 @@ def _own(rows: pl.DataFrame, name: str, kind: Kind) -> pl.DataFrame:
 
 def table(evidence: Evidence, conditions: Sequence[Condition]) -> Table | None:
     """What such measures say of the model as a whole, with what they say before training."""
-    names = pl.any_horizontal(*(pl.col("measure").str.starts_with(prefix) for prefix in WHOLE))
-    rows = evidence.measured.filter(names).drop_nulls("value")
+    rows = _of_wholes(evidence)
     present = set(rows["run_id"])
     candidates = [c for c in conditions if any(run.run_id in present for run in c.runs)]
     if not candidates:
@@ -203,10 +202,14 @@ def table(evidence: Evidence, conditions: Sequence[Condition]) -> Table | None:
 
 def by_condition(evidence: Evidence, conditions: Sequence[Condition]) -> Table | None:
     """What such measures say of trained models as wholes, for each condition; None where there is one condition."""
-    names = pl.any_horizontal(*(pl.col("measure").str.starts_with(prefix) for prefix in WHOLE))
-    rows = evidence.measured.filter(names, ~pl.col("measure").str.ends_with(".untrained")).drop_nulls("value")
+    rows = _of_wholes(evidence).filter(~pl.col("measure").str.ends_with(".untrained"))
     units = dict(rows.select("measure", "unit").unique().sort("measure").iter_rows())
     if not units or len(conditions) < 2:
         return None
     table = tables.runs(evidence, conditions, units)
     return replace(table, caption="Of models as wholes, by condition: mean ± its standard error over seeds.")
+
+
+def _of_wholes(evidence: Evidence) -> pl.DataFrame:
+    names = pl.any_horizontal(*(pl.col("measure").str.starts_with(prefix) for prefix in WHOLE))
+    return evidence.measured.filter(names).drop_nulls("value")
