@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from physlm import experiment, laws
+from physlm import experiment, fitting, laws
 from physlm.experiment import Experiment
-from physlm.laws import Estimate, Fit, Law
+from physlm.fitting import Estimate, Fit
+from physlm.laws import Law
 from physlm.store import Store, open_store
 
 HERE = Path(__file__).parent
@@ -72,7 +73,7 @@ def gallery(stores: Sequence[Store], coverage: Path | None = None) -> Iterator[s
     if found:
         yield ""
         yield from overview(found)
-    for name, law in laws.registry().items():
+    for name, law in laws.registry.items():
         yield ""
         yield from section(name, law, held.get(name, {}))
         yield ""
@@ -87,7 +88,7 @@ def overview(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
     yield "| law | experiment | measured | published | verdict |"
     yield "| --- | --- | --- | --- | --- |"
     for name, each in ((law, one) for law, several in sorted(found.items()) for one in several):
-        title = f"[{laws.registry()[name].title}](#{anchor(name)})"
+        title = f"[{laws.registry[name].title}](#{anchor(name)})"
         if each.fit is None:
             yield f"| {title} | {each.file} | | | not fitted: {each.refused} |"
             continue
@@ -98,14 +99,14 @@ def overview(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
 
 def anchor(name: str) -> str:
     """What a page's heading of a law is linked by."""
-    heading = f"{laws.registry()[name].title} ({name})".lower()
+    heading = f"{laws.registry[name].title} ({name})".lower()
     return "".join(c for c in heading.replace(" ", "-") if c.isalnum() or c in "-_")
 
 
 def section(name: str, law: type[Law], held: Mapping[str, str]) -> Iterator[str]:
     """What is said of a law without any experiment."""
-    table = laws.simulate(law, law.example(), np.random.default_rng(0))
-    fit = laws.fit(name, table, hold_out=law.example().hold_out)
+    table = fitting.simulate(law, law.example(), np.random.default_rng(0))
+    fit = fitting.fit(name, table, hold_out=law.example().hold_out)
     yield f"## {law.title} (`{name}`)"
     yield ""
     yield f"$${law.latex}$$"

@@ -173,7 +173,7 @@ def test_the_defaults_that_identities_rest_on_are_unchanged() -> None:
     }  # fmt: skip
     named = {
         name: {k: v for k, v in cls().model_dump(exclude={"type"}).items() if v != getattr(Gpt2Config(), k)}
-        for name, cls in models.registry().items()
+        for name, cls in models.registry.items()
     }
     llama = {"mlp": "gated", "norm": "rms", "bias": False, "tied": False}
     linear = {**llama, "positions": "none"}

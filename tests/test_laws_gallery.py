@@ -79,7 +79,7 @@ def test_what_was_measured_stands_with_its_interval_verdict_and_file(
     assert f"{link} (as `{made.experiment_id}`, not as it is now)" in "\n".join(page.gallery([store]))
 
 
-KNOWN = laws.registry()
+KNOWN = laws.registry
 
 
 def test_coverage_is_told_and_what_chance_does_not_explain_is_bold(page: ModuleType, tmp_path: Path) -> None:
@@ -90,6 +90,6 @@ def test_coverage_is_told_and_what_chance_does_not_explain_is_bold(page: ModuleT
 
 def test_the_page_in_the_repository_is_of_todays_laws(page: ModuleType) -> None:
     text = (page.HERE / "laws.md").read_text()
-    for name, law in laws.registry().items():
+    for name, law in laws.registry.items():
         assert f"## {law.title} (`{name}`)" in text
         assert f"$${law.latex}$$" in text

@@ -15,7 +15,7 @@ from physlm.experiment import Experiment
 from physlm.measures.validation_loss import ValidationLoss
 from physlm.store import LocalStore, Store
 from physlm.tasks.biod import Biod, BiodConfig
-from physlm.tasks.contract import Stream
+from physlm.tasks.task import Stream
 from physlm.training import layout
 
 TEXT = """

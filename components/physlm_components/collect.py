@@ -16,5 +16,5 @@ def collect(store: str, experiment_key: str) -> None:
     from physlm import steps
     from physlm_components.running import opened
 
-    with opened(store, experiment_key) as (objects, experiment, listen):
-        steps.collect(objects, experiment, listen)
+    with opened(store, experiment_key) as (objects, experiment, on_event):
+        steps.collect(objects, experiment, on_event)

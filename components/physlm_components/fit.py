@@ -20,8 +20,8 @@ def fit(store: str, experiment_key: str, estimates: dsl.Output[dsl.Metrics], sum
     from physlm import steps
     from physlm_components.running import opened
 
-    with opened(store, experiment_key) as (objects, experiment, listen):
-        fits = steps.fit(objects, experiment, listen)
+    with opened(store, experiment_key) as (objects, experiment, on_event):
+        fits = steps.fit(objects, experiment, on_event)
         for law in fits:
             for estimate in (*law.estimates, *law.derived):
                 estimates.log_metric(f"{law.law}.{estimate.name}", estimate.value)

@@ -16,5 +16,5 @@ def generate(store: str, experiment_key: str) -> None:
     from physlm import steps
     from physlm_components.running import opened
 
-    with opened(store, experiment_key) as (objects, experiment, listen):
-        steps.generate(objects, experiment, listen)
+    with opened(store, experiment_key) as (objects, experiment, on_event):
+        steps.generate(objects, experiment, on_event)

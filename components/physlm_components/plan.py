@@ -20,7 +20,7 @@ def plan(store: str, experiment_file: str) -> str:
     from physlm.store import open_store
     from physlm_components.running import running
 
-    with running() as listen:
+    with running() as on_event:
         parsed = experiment.parse(experiment_file, steps.known_names())
-        steps.plan(open_store(store), parsed, listen)
+        steps.plan(open_store(store), parsed, on_event)
     return parsed.key

@@ -16,5 +16,5 @@ def probe(store: str, experiment_key: str) -> None:
     from physlm import steps
     from physlm_components.running import opened
 
-    with opened(store, experiment_key) as (objects, experiment, listen):
-        steps.probe(objects, experiment, listen)
+    with opened(store, experiment_key) as (objects, experiment, on_event):
+        steps.probe(objects, experiment, on_event)

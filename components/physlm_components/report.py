@@ -19,5 +19,5 @@ def report(store: str, experiment_key: str, page: dsl.Output[dsl.HTML]) -> None:
     from physlm import steps
     from physlm_components.running import opened
 
-    with opened(store, experiment_key) as (objects, experiment, listen):
-        Path(page.path).write_bytes(objects.get(steps.report(objects, experiment, listen)))
+    with opened(store, experiment_key) as (objects, experiment, on_event):
+        Path(page.path).write_bytes(objects.get(steps.report(objects, experiment, on_event)))

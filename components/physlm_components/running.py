@@ -45,9 +45,9 @@ def running() -> Iterator[Listener]:
 @contextmanager
 def opened(address: str, experiment_key: str) -> Iterator[tuple[Store, Experiment, Listener]]:
     """`running` with the store at an address, and the experiment that the step `plan` has written there."""
-    with running() as listen:
+    with running() as on_event:
         store = open_store(address)
-        yield store, steps.open_experiment(store, experiment_key), listen
+        yield store, steps.open_experiment(store, experiment_key), on_event
 
 
 def heard(line: str) -> Event | PhyslmError | None:
@@ -69,13 +69,13 @@ def _printer() -> Listener:
     """Prints an event when the step's whole percentage has changed, so that a log stays short."""
     shown: dict[str, int] = {}
 
-    def listen(event: Event) -> None:
+    def on_event(event: Event) -> None:
         percent = int(100 * event.done / event.total) if event.total else 0
         if percent != shown.get(event.step):
             shown[event.step] = percent
             print(json.dumps(asdict(event)), flush=True)
 
-    return listen
+    return on_event
 
 
 def _end(error: PhyslmError) -> None:

@@ -16,5 +16,5 @@ def train(store: str, experiment_key: str) -> None:
     from physlm import steps
     from physlm_components.running import opened
 
-    with opened(store, experiment_key) as (objects, experiment, listen):
-        steps.train(objects, experiment, listen)
+    with opened(store, experiment_key) as (objects, experiment, on_event):
+        steps.train(objects, experiment, on_event)

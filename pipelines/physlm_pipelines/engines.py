@@ -29,7 +29,7 @@ PARAMETER_BYTES = 10_000
 """The longest parameter that a Kubeflow Pipelines server takes, unless it is told otherwise."""
 
 
-def run_local(experiment: Experiment, store: str, listen: Listener = silent) -> None:
+def run_local(experiment: Experiment, store: str, on_event: Listener = silent) -> None:
     """Run an experiment as the compiled pipeline under kfp.local, each step in a process of its own.
 
     Raises what the failing step has raised, and Interrupted on Ctrl-C, once the step has stored its state.
@@ -47,16 +47,16 @@ def run_local(experiment: Experiment, store: str, listen: Listener = silent) -> 
             start_new_session=True,  # Ctrl-C goes to this process alone, which hands it on once
         ) as process:
             try:
-                _follow(process, listen)
+                _follow(process, on_event)
             except BaseException:
                 _signal(process, signal.SIGTERM)
                 raise
 
 
-def _follow(process: subprocess.Popen[str], listen: Listener) -> None:
+def _follow(process: subprocess.Popen[str], on_event: Listener) -> None:
     """Hear the pipeline to its end. Raises why it failed, if it did."""
     assert process.stdout is not None
-    heard_last = _Heard(listen)
+    heard_last = _Heard(on_event)
     interrupted = False
     while True:
         try:
@@ -78,8 +78,8 @@ def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
 class _Heard:
     """What the pipeline's output has said so far: events go to the listener, and what may explain a failure is kept."""
 
-    def __init__(self, listen: Listener) -> None:
-        self._listen = listen
+    def __init__(self, on_event: Listener) -> None:
+        self._on_event = on_event
         self._step = ""
         self._line = ""
         self._error: PhyslmError | None = None
@@ -92,7 +92,7 @@ class _Heard:
             self._line = line.strip()
             match heard(self._line):
                 case Event() as event:
-                    self._listen(event)
+                    self._on_event(event)
                 case PhyslmError() as error:
                     self._error = error
         elif not self._step and line.strip():
@@ -106,7 +106,7 @@ class _Heard:
 def submit(
     experiment: Experiment,
     store: str,
-    listen: Listener = silent,
+    on_event: Listener = silent,
     *,
     host: str | None = None,
     namespace: str | None = None,
@@ -142,23 +142,23 @@ def submit(
             service_account=service_account,
         )
     if wait:
-        _wait(server, run, listen)
+        _wait(server, run, on_event)
     return {"run_id": run.run_id, "url": run.url}
 
 
-def _wait(server: Kubeflow, run: Submission, listen: Listener) -> None:
+def _wait(server: Kubeflow, run: Submission, on_event: Listener) -> None:
     """Tell how far the run is until it has ended. Raises PhyslmError unless it has succeeded."""
 
-    def hear(tasks: Mapping[str, str]) -> None:
+    def on_progress(tasks: Mapping[str, str]) -> None:
         for step in STEPS:
             match tasks.get(step.name):
                 case "RUNNING":
-                    listen(Event(step.name, 0, 1, text="running"))
+                    on_event(Event(step.name, 0, 1, text="running"))
                 case "SUCCEEDED":
-                    listen(Event(step.name, 1, 1, text="succeeded"))
+                    on_event(Event(step.name, 1, 1, text="succeeded"))
 
     try:
-        state, tasks = server.watch(run, hear)
+        state, tasks = server.watch(run, on_progress)
     except KeyboardInterrupt:
         raise Interrupted(f"no longer waiting; the run goes on at {run.url}") from None
     if state != "SUCCEEDED":

@@ -13,9 +13,9 @@ import yaml
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, UserError
 from physlm.experiment import Experiment, Value
-from physlm.laws import Fit
-from physlm.laws.design import Grid, next_grid
-from physlm.laws.observed import with_made
+from physlm.fitting import Fit
+from physlm.fitting.data import with_made
+from physlm.fitting.design import Grid, next_grid
 from physlm.runs import Run
 
 

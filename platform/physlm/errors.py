@@ -4,7 +4,9 @@ PhyslmError
 ├── UserError              the request can't be honoured as written: exit code 2, one sentence
 │   ├── ExperimentError    the experiment file: names the path, the value and what would be right
 │   ├── LawDataError       a table that can't identify the law asked of it
-│   └── StoreConfigError   a store address or credential that can't be used
+│   ├── StoreConfigError   a store address or credential that can't be used
+│   └── UnknownName        a task, model, measure, probe, law, ... that doesn't exist; a KeyError too
+├── RegistrationError      two files of the package claim one name
 ├── StoreError             the store failed or holds something unreadable
 │   ├── MissingObject      no object under that key
 │   └── CorruptObject      the object's content doesn't match its checksum
@@ -33,6 +35,17 @@ class LawDataError(UserError):
 
 class StoreConfigError(UserError):
     """The store's address or credentials can't be used."""
+
+
+class UnknownName(UserError, KeyError):
+    """Nothing of that noun is known by the name; the text has the nearest name that is."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would show it in quotes
+
+
+class RegistrationError(PhyslmError):
+    """Two files of the package claim one name."""
 
 
 class StoreError(PhyslmError):

@@ -33,12 +33,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from physlm import models, tasks
 from physlm.errors import ExperimentError
-from physlm.knobs import Section, T, kind_of, nearest, paths_of, validate
-from physlm.models.contract import ModelConfig
-from physlm.reading import read_yaml
+from physlm.models.model import ModelConfig
+from physlm.registry import nearest
 from physlm.runs import START, Run, digest, language, other_task, own_shares, resolved_training
-from physlm.tasks.contract import Task, TaskConfig
+from physlm.tasks.task import Task, TaskConfig
 from physlm.training.config import TrainingConfig
+from physlm.validation import Section, T, kind_of, paths_of, validate
+from physlm.yaml_loader import read_yaml
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RUNS = 100_000
@@ -249,8 +250,8 @@ def _expand(file: _File) -> Iterator[Run]:
     knobs = {**file.vary, **file.sweep}
     for combination in itertools.product(*knobs.values()):
         changes = dict(zip(knobs, combination, strict=True))
-        task: TaskConfig = _section("task", file, changes, tasks.registry(), lambda cls: cls.config_type)
-        model: ModelConfig = _section("model", file, changes, models.registry(), lambda cls: cls)
+        task: TaskConfig = _section("task", file, changes, tasks.registry, lambda cls: cls.config_type)
+        model: ModelConfig = _section("model", file, changes, models.registry, lambda cls: cls)
         training = _training(file, changes, language(task))
         _check_model(model, training)
         for seed in file.seeds:
@@ -260,8 +261,8 @@ def _expand(file: _File) -> Iterator[Run]:
 def _check_paths(file: _File) -> None:
     """The keys of `vary` and `hold_out` must name knobs of a section."""
     fields = {
-        "task": _fields(file, "task", tasks.registry(), lambda cls: cls.config_type),
-        "model": _fields(file, "model", models.registry(), lambda cls: cls),
+        "task": _fields(file, "task", tasks.registry, lambda cls: cls.config_type),
+        "model": _fields(file, "model", models.registry, lambda cls: cls),
         "training": [*paths_of(TrainingConfig), *_mix_paths(file)],
     }
     valid = [f"{section}.{name}" for section, names in fields.items() for name in names]
@@ -289,8 +290,8 @@ def _mix_paths(file: _File) -> Iterator[str]:
         yield f"mix.{name}.share"
         knobs = stream.get("task") if isinstance(stream, dict) else None
         kind = knobs.get("type", file.task.get("type")) if isinstance(knobs, dict) else None
-        if isinstance(kind, str) and kind in tasks.registry():
-            yield from (f"mix.{name}.task.{knob}" for knob in paths_of(tasks.registry()[kind].config_type))
+        if isinstance(kind, str) and kind in tasks.registry:
+            yield from (f"mix.{name}.task.{knob}" for knob in paths_of(tasks.registry[kind].config_type))
 
 
 def _fields(file: _File, section: Section, known: Mapping[str, T], config: Callable[[T], type[BaseModel]]) -> list[str]:

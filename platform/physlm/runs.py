@@ -14,12 +14,12 @@ from pydantic import BaseModel
 from physlm import models, tasks
 from physlm.catalog import Moment
 from physlm.errors import ExperimentError
-from physlm.knobs import kind_of, paths_of, validate
-from physlm.models.contract import ModelConfig
-from physlm.reading import read_yaml
-from physlm.tasks.contract import Task, TaskConfig
+from physlm.models.model import ModelConfig
+from physlm.tasks.task import Task, TaskConfig
 from physlm.training.config import TrainingConfig
 from physlm.training.schedules import has_trunk
+from physlm.validation import kind_of, paths_of, validate
+from physlm.yaml_loader import read_yaml
 
 START = "training.start.training"
 """Where an experiment says how the run was trained that another goes on from."""
@@ -193,13 +193,13 @@ def own_shares(runs: Iterable[Run]) -> Iterator[tuple[Run, float]]:
 
 def task_config(knobs: Mapping[str, Any]) -> TaskConfig:
     """The config of an experiment's task section. Raises ExperimentError naming the knob and what would be right."""
-    config = tasks.registry()[kind_of("task", knobs, tasks.registry())].config_type
+    config = tasks.registry[kind_of("task", knobs, tasks.registry)].config_type
     return validate(config.model_validate, knobs, "task", paths_of(config))
 
 
 def model_config(name: str, settings: Sequence[str]) -> ModelConfig:
     """The model of a name with some knobs set, each as 'knob=value'. Raises ExperimentError."""
-    known = models.registry()
+    known = models.registry
     value = {"type": name}
     cls = known[kind_of("model", value, known)]
     for setting in settings:
@@ -249,8 +249,8 @@ def resolved_training(value: Mapping[str, Any], task: Task[Any], where: str) -> 
 
 def other_task(where: str, task: Task[Any], knobs: Mapping[str, Any]) -> Task[Any]:
     """The task that differs in these knobs and must have the same vocabulary."""
-    kind = kind_of("task", {"type": task.name, **knobs}, tasks.registry(), where)
-    names = paths_of(tasks.registry()[kind].config_type)
+    kind = kind_of("task", {"type": task.name, **knobs}, tasks.registry, where)
+    names = paths_of(tasks.registry[kind].config_type)
     other = language(validate(lambda value: _mixed(task.config, value), knobs, where, names))
     if list(other.vocabulary) != list(task.vocabulary):
         raise ExperimentError(
@@ -264,7 +264,7 @@ def _mixed(task: TaskConfig, knobs: Mapping[str, Any]) -> TaskConfig:
     """A task that differs from another in these knobs; if its type differs, the knobs are all it has."""
     kind = knobs.get("type", task.type)
     own = task.model_dump(exclude_defaults=True) if kind == task.type else {}
-    return tasks.registry()[kind].config_type.model_validate({**own, **knobs, "type": kind})
+    return tasks.registry[kind].config_type.model_validate({**own, **knobs, "type": kind})
 
 
 def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -19,15 +19,15 @@ from typing import Any
 
 import polars as pl
 
-from physlm import catalog, datasets, laws, measures, probes, runs, sweeps
+from physlm import catalog, datasets, fitting, laws, measures, probes, runs, sweeps
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, LawDataError, PhyslmError
+from physlm.evaluation import jobs
+from physlm.evaluation.jobs import Job
 from physlm.experiment import CHOSEN_BY, Experiment
+from physlm.fitting import pooling, random_effects, robustness
 from physlm.launch import local, planning
 from physlm.launch.local import Workers
-from physlm.laws import conventions, hierarchy, universality
-from physlm.observing import jobs
-from physlm.observing.jobs import Job
 from physlm.runs import Run
 from physlm.store import Store
 from physlm.training import layout
@@ -61,7 +61,7 @@ def silent(event: Event) -> None:
 
 def known_names() -> dict[str, list[str]]:
     """Valid names of measures, probes and laws, for reading an experiment file."""
-    return {"measure": measures.names(), "probe": list(probes.registry()), "laws": list(laws.registry())}
+    return {"measure": measures.names(), "probe": list(probes.registry), "laws": list(laws.registry)}
 
 
 def check(experiment: Experiment) -> None:
@@ -82,7 +82,7 @@ def check(experiment: Experiment) -> None:
                 raise ExperimentError(f"probe: {name} can't be trained: {reason}")
 
 
-def plan(store: Store, experiment: Experiment, listen: Listener = silent) -> dict[str, Any]:
+def plan(store: Store, experiment: Experiment, on_event: Listener = silent) -> dict[str, Any]:
     """Check that the experiment makes sense as a whole, and write its file and its plan.
 
     Raises ExperimentError before anything is written.
@@ -92,7 +92,7 @@ def plan(store: Store, experiment: Experiment, listen: Listener = silent) -> dic
     store.put(f"{experiment.key}/experiment.yaml", experiment.source.encode())
     store.put_json(f"{experiment.key}/plan.json", {**document, "run_ids": [run.run_id for run in experiment.runs]})
     left = len(untrained(store, experiment.runs))
-    listen(Event("plan", len(experiment.runs) - left, len(experiment.runs), "runs", f"{left} runs to train"))
+    on_event(Event("plan", len(experiment.runs) - left, len(experiment.runs), "runs", f"{left} runs to train"))
     return document
 
 
@@ -123,14 +123,14 @@ def open_experiment(store: Store, key: str) -> Experiment:
     return experiments.parse(store.get(f"{key}/experiment.yaml").decode(), known_names())
 
 
-def generate(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
+def generate(store: Store, experiment: Experiment, on_event: Listener = silent) -> None:
     """Write each world once: the facts, the evaluation sets, and a card that says what they are, with checksums."""
     everything = experiment.by_id.values()
     configs = {config for run in everything for config in (run.task, *run.mixed.values())}
     worlds = {runs.world_id(config): config for config in configs}
     for done, (_, config) in enumerate(sorted(worlds.items()), 1):
         datasets.write_world(store, config)
-        listen(Event("generate", done, len(worlds), "worlds"))
+        on_event(Event("generate", done, len(worlds), "worlds"))
 
 
 def untrained(store: Store, runs: Iterable[Run]) -> list[Run]:
@@ -141,7 +141,7 @@ def untrained(store: Store, runs: Iterable[Run]) -> list[Run]:
 def train(
     store: Store,
     experiment: Experiment,
-    listen: Listener = silent,
+    on_event: Listener = silent,
     *,
     processes: int | None = None,
     nproc: int | None = None,
@@ -156,9 +156,9 @@ def train(
     waves = [(wave, rest) for wave in experiment.waves if (rest := untrained(store, wave))]
     workers = Workers.make(processes, nproc)
     for wave, rest in waves:
-        _train(store, experiment, rest, len(wave) - len(rest), listen, workers, checkpoint_seconds)
+        _train(store, experiment, rest, len(wave) - len(rest), on_event, workers, checkpoint_seconds)
     if not waves:
-        listen(Event("train", 1, 1, text=f"nothing to train: all {len(experiment.runs)} runs are in the store"))
+        on_event(Event("train", 1, 1, text=f"nothing to train: all {len(experiment.runs)} runs are in the store"))
 
 
 def _train(
@@ -166,7 +166,7 @@ def _train(
     experiment: Experiment,
     runs: list[Run],
     finished: int,
-    listen: Listener,
+    on_event: Listener,
     workers: Workers,
     checkpoint_seconds: float,
 ) -> None:
@@ -176,20 +176,20 @@ def _train(
     done = {"work": 0.0, "runs": 0}
     rates: dict[int, float] = {}
     say = f"{finished} of {finished + len(runs)} runs are in the store" if finished else ""
-    listen(Event("train", 0, total, "work", say))
+    on_event(Event("train", 0, total, "work", say))
 
-    def hear(shard: int, event: Mapping[str, Any]) -> None:
+    def on_progress(shard: int, event: Mapping[str, Any]) -> None:
         if "metrics" in event:
-            listen(Event("train", done["work"], total, "work", f"metrics of shard {shard}: {event['metrics']}"))
+            on_event(Event("train", done["work"], total, "work", f"metrics of shard {shard}: {event['metrics']}"))
             return
         done["work"] += planning.work(event["tokens"], event["flops"])
         done["runs"] += event["completed"]
         rates[shard] = event["tokens_per_second"]
         rate = f"{sum(rates.values()) / 1e3:,.0f} k tokens/s, {done['runs']:.0f} of {len(runs)} runs"
-        listen(Event("train", done["work"], total, "work", rate))
+        on_event(Event("train", done["work"], total, "work", rate))
 
     arguments = ["--store", store.url, "--runs", key, "--checkpoint-seconds", str(checkpoint_seconds)]
-    local.run_shards("physlm.training", arguments, len(shards), hear, workers.nproc)
+    local.run_shards("physlm.training", arguments, len(shards), on_progress, workers.nproc)
     if left := untrained(store, runs):
         raise PhyslmError(f"{len(left)} runs were not completed, such as {left[0].run_id}; run the same again to go on")
 
@@ -207,7 +207,7 @@ def trained(store: Store, experiment: Experiment) -> dict[str, Any]:
 def measure(
     store: Store,
     experiment: Experiment,
-    listen: Listener = silent,
+    on_event: Listener = silent,
     *,
     processes: int | None = None,
     nproc: int | None = None,
@@ -216,52 +216,52 @@ def measure(
 
     processes, nproc: as in training; here ranks share nothing but the work. Raises Interrupted on Ctrl-C.
     """
-    _observe(store, experiment, jobs.measuring(experiment), listen, Workers.make(processes, nproc))
+    _observe(store, experiment, jobs.measuring(experiment), on_event, Workers.make(processes, nproc))
 
 
 def probe(
     store: Store,
     experiment: Experiment,
-    listen: Listener = silent,
+    on_event: Listener = silent,
     *,
     processes: int | None = None,
     nproc: int | None = None,
 ) -> None:
     """Train the probes that the store doesn't hold yet on the trained models; the rest is as in `measure`."""
-    _observe(store, experiment, jobs.probing(experiment), listen, Workers.make(processes, nproc))
+    _observe(store, experiment, jobs.probing(experiment), on_event, Workers.make(processes, nproc))
 
 
 def _observe(
     store: Store,
     experiment: Experiment,
     wanted: Sequence[Job],
-    listen: Listener,
+    on_event: Listener,
     workers: Workers,
 ) -> None:
-    left = [jobs.left(store, job) for job in wanted]
+    left = [jobs.pending(store, job) for job in wanted]
     total = sum(len(job.runs) for job in wanted)
     done = float(total - sum(len(job.runs) for job in left))
-    parts = jobs.deal(left, experiment.by_id, workers.processes * workers.nproc)
+    parts = jobs.partition(left, experiment.by_id, workers.processes * workers.nproc)
     if not parts:
         return
     step, unit = wanted[0].step, f"{wanted[0].step}s of runs"
 
-    def hear(name: str, runs: float) -> None:
+    def on_progress(name: str, runs: float) -> None:
         nonlocal done
         done += runs
-        listen(Event(step, done, total, unit, name))
+        on_event(Event(step, done, total, unit, name))
 
-    hear("", 0)
+    on_progress("", 0)
     if len(parts) == 1:
-        from physlm.observing.taking import take
+        from physlm.evaluation.running import run_job
 
         for job in parts[0]:
-            take(store, experiment, job, partial(hear, job.name))
+            run_job(store, experiment, job, partial(on_progress, job.name))
         return
     shards = jobs.shards(parts, workers.nproc)
     key = _put_manifest(store, experiment, "jobs", shards)
     arguments = ["--store", store.url, "--jobs", key]
-    local.run_shards("physlm.observing", arguments, len(shards), lambda _, event: hear(**event), workers.nproc)
+    local.run_shards("physlm.evaluation", arguments, len(shards), lambda _, event: on_progress(**event), workers.nproc)
 
 
 def _put_manifest(store: Store, experiment: Experiment, folder: str, shards: Sequence[Any]) -> str:
@@ -272,7 +272,7 @@ def _put_manifest(store: Store, experiment: Experiment, folder: str, shards: Seq
     return key
 
 
-def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> None:
+def collect(store: Store, experiment: Experiment, on_event: Listener = silent) -> None:
     """Gather the experiment's observations from the catalogue into one table, and store it; memory is bounded.
 
     Adds the columns `experiment`, `held_out` and `chosen`: false for runs of a sweep that aren't the best of their
@@ -294,10 +294,10 @@ def collect(store: Store, experiment: Experiment, listen: Listener = silent) -> 
             pl.col("run_id").is_in(chosen).alias("chosen"),
         )
         rows = catalog.write_scanned(store, marked, experiment.observations_key)
-    listen(Event("collect", rows, rows, "observations"))
+    on_event(Event("collect", rows, rows, "observations"))
 
 
-def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list[laws.Fit]:
+def fit(store: Store, experiment: Experiment, on_event: Listener = silent) -> list[fitting.Fit]:
     """Fit the laws to the collected observations, test them on what is held out, and store them as JSON.
 
     Of a sweep only the best runs count. A law that the observations can't identify is stored with the reason (see
@@ -307,13 +307,13 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
     for done, name in enumerate(experiment.file.laws, 1):
         try:
             table = table_of(store, experiment, name)
-            result = laws.fit(name, table, hold_out=pl.col("held_out"))
+            result = fitting.fit(name, table, hold_out=pl.col("held_out"))
         except LawDataError as error:
             store.put_json(experiment.law_key(name), {"law": name, "refused": str(error)})
         else:
             store.put_json(experiment.law_key(name), result.to_json())
-            tried = conventions.robustness(
-                laws.registry()[name], table, result, hold_out="held_out", resamples=_TRIED, compare=False
+            tried = robustness.robustness(
+                laws.registry[name], table, result, hold_out="held_out", resamples=_TRIED, compare=False
             )
             store.put_json(experiment.conventions_key(name), [outcome.to_json() for outcome in tried])
             store.put_json(
@@ -321,18 +321,18 @@ def fit(store: Store, experiment: Experiment, listen: Listener = silent) -> list
             )
             catalog.laws.record(store, result, experiment.key, _scored(store, experiment, result))
             fits.append(result)
-        listen(Event("fit", done, len(experiment.file.laws), "laws", name))
+        on_event(Event("fit", done, len(experiment.file.laws), "laws", name))
     return fits
 
 
-def _grouped(store: Store, experiment: Experiment, law: str) -> Iterator[universality.Universality]:
+def _grouped(store: Store, experiment: Experiment, law: str) -> Iterator[pooling.Universality]:
     """One law for all against one for each value of a varied knob of which the law says nothing, and for each seed."""
-    own = laws.needed(laws.registry()[law]).columns
+    own = fitting.needed(laws.registry[law]).columns
     varied = [path for path in experiment.varied if path not in own]
-    for by in [*varied, *(["seed"] if len(experiment.file.seeds) >= hierarchy.FEWEST else [])]:
+    for by in [*varied, *(["seed"] if len(experiment.file.seeds) >= random_effects.FEWEST else [])]:
         with suppress(LawDataError):  # groups that each can't identify the law don't tell whether they share it
-            yield universality.universality(
-                laws.registry()[law],
+            yield pooling.universality(
+                laws.registry[law],
                 table_of(store, experiment, law, [by]),
                 by,
                 hold_out="held_out",
@@ -342,7 +342,7 @@ def _grouped(store: Store, experiment: Experiment, law: str) -> Iterator[univers
 
 def table_of(store: Store, experiment: Experiment, law: str, beside: Sequence[str] = ()) -> pl.DataFrame:
     """What a law is fitted to: the last observations of its measures, and the columns that it or `beside` names."""
-    needed = laws.needed(laws.registry()[law])
+    needed = fitting.needed(laws.registry[law])
     with catalog.scanned(store, experiment.observations_key) as observed:
         chosen = observed.filter("chosen")
         names = chosen.select(pl.col("measure").unique()).collect(engine="streaming")["measure"].drop_nulls()
@@ -369,7 +369,7 @@ def measured(store: Store, experiment: Experiment, measure: str) -> dict[str, pl
     return {str(name): rows for (name,), rows in found.group_by("measure", maintain_order=True)}
 
 
-def _scored(store: Store, experiment: Experiment, fit: laws.Fit) -> str | None:
+def _scored(store: Store, experiment: Experiment, fit: fitting.Fit) -> str | None:
     """Id of the score of a law that was registered, once all held-out runs have finished."""
     registration = catalog.preregistration.find(store, experiment.name, experiment.experiment_id)
     if registration is None:
@@ -392,10 +392,10 @@ def preregister(store: Store, experiment: Experiment) -> dict[str, Any]:
     )
 
 
-def fitted(store: Store, experiment: Experiment) -> tuple[list[laws.Fit], dict[str, str]]:
+def fitted(store: Store, experiment: Experiment) -> tuple[list[fitting.Fit], dict[str, str]]:
     """The laws that `fit` has fitted, and by name of the others why it could not."""
     documents = {name: store.get_json(experiment.law_key(name)) for name in experiment.file.laws}
-    fits = [laws.Fit.from_json(document) for document in documents.values() if "refused" not in document]
+    fits = [fitting.Fit.from_json(document) for document in documents.values() if "refused" not in document]
     return fits, {name: document["refused"] for name, document in documents.items() if "refused" in document}
 
 
@@ -427,29 +427,29 @@ def final(
     return found.collect(engine="streaming").unique(one, keep="last").sort(one)
 
 
-def report(store: Store, experiment: Experiment, listen: Listener = silent) -> str:
+def report(store: Store, experiment: Experiment, on_event: Listener = silent) -> str:
     """Make the experiment's page and figures from what is stored; returns the page's key."""
     from physlm.report import page
 
     key = page.write(store, experiment)
-    listen(Event("report", 1, 1, "pages", key))
+    on_event(Event("report", 1, 1, "pages", key))
     return key
 
 
 def run(
     store: Store,
     experiment: Experiment,
-    listen: Listener = silent,
+    on_event: Listener = silent,
     *,
     processes: int | None = None,
     nproc: int | None = None,
 ) -> str:
     """All steps in their order on this machine; returns the key of the report page."""
-    plan(store, experiment, listen)
-    generate(store, experiment, listen)
-    train(store, experiment, listen, processes=processes, nproc=nproc)
-    measure(store, experiment, listen, processes=processes, nproc=nproc)
-    probe(store, experiment, listen, processes=processes, nproc=nproc)
-    collect(store, experiment, listen)
-    fit(store, experiment, listen)
-    return report(store, experiment, listen)
+    plan(store, experiment, on_event)
+    generate(store, experiment, on_event)
+    train(store, experiment, on_event, processes=processes, nproc=nproc)
+    measure(store, experiment, on_event, processes=processes, nproc=nproc)
+    probe(store, experiment, on_event, processes=processes, nproc=nproc)
+    collect(store, experiment, on_event)
+    fit(store, experiment, on_event)
+    return report(store, experiment, on_event)

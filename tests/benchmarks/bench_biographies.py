@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 
 from physlm.people import ATTRIBUTES, FACTS
-from physlm.people.wordings import SENTENCES
+from physlm.people.templates import SENTENCES
 from physlm.tasks import Stream
 from physlm.tasks.bios import Bios, BiosConfig
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from physlm import catalog, laws, steps
+from physlm import catalog, fitting, steps
 from physlm.catalog import Moment, Observation
 from physlm.laws.capacity import Capacity
 from physlm.store import LocalStore
@@ -106,7 +106,7 @@ def main() -> None:
             stored = catalog.write_scanned(store, table, "experiment/observations.parquet")
         told("gathered, deduplicated, stored", begun)
         assert stored == rows, f"{stored:,} rows"
-        needed = laws.needed(Capacity)
+        needed = fitting.needed(Capacity)
         with catalog.scanned(store, "experiment/observations.parquet") as table:
             begun = time.perf_counter()
             final = steps.final(table, needed.columns, needed.measures(["bits_max", "learned_bits"]))
@@ -117,7 +117,7 @@ def main() -> None:
             told("queried: the mean learning curve", begun)
             assert curve.height >= options.observations - 2
         begun = time.perf_counter()
-        fit = laws.fit("capacity", final, resamples=200, compare=False)
+        fit = fitting.fit("capacity", final, resamples=200, compare=False)
         told("fitted", begun)
         print("  " + ", ".join(f"{e.name} {e.value:.4g}" for e in fit.estimates))
         print("  " + ", ".join(f"{name} {value:.4g}" for name, value in Capacity.example().truth.items()), "(truth)")

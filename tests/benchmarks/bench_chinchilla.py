@@ -21,11 +21,11 @@ from itertools import product
 import numpy as np
 from scipy.optimize import minimize
 
+from physlm.fitting.intervals import Linear, bootstrap
+from physlm.fitting.optimizer import Problem, solve
+from physlm.fitting.simulation import columns_of, simulate
 from physlm.laws.chinchilla import EXPONENTS, Chinchilla
-from physlm.laws.intervals import Linear, bootstrap
 from physlm.laws.scales import Array
-from physlm.laws.scoring import Problem, solve
-from physlm.laws.simulation import columns_of, simulate
 
 RESAMPLES = 1000
 DELTA = 1e-3

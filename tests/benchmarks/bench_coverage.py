@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from physlm import laws
+from physlm import fitting
+from physlm.fitting.simulation import simulate
 from physlm.laws import registry
-from physlm.laws.simulation import simulate
 
 COLUMNS = ("law", "parameter", "studies", "bootstrap", "profile")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--laws", nargs="*", default=list(registry()))
+    parser.add_argument("--laws", nargs="*", default=list(registry))
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--level", type=float, default=0.95)
@@ -38,7 +38,7 @@ def main() -> None:
     print(f"{options.studies} studies of each law, nominal {options.level:.0%}")
     print(f"{'law':<18}{'parameter':<18}{'bootstrap':>22}{'profile':>22}")
     for name in options.laws:
-        law, example = registry()[name], registry()[name].example()
+        law, example = registry[name], registry[name].example()
         hits: dict[str, list[tuple[bool, bool]]] = {}
         inside: list[bool] = []
         seconds = 0.0
@@ -46,13 +46,13 @@ def main() -> None:
             table = simulate(law, example, np.random.default_rng([number, 11]))
             knobs = {"resamples": options.resamples, "seed": number, "level": options.level, "compare": False}
             start = time.perf_counter()
-            fit = laws.fit(name, table, **knobs)
+            fit = fitting.fit(name, table, **knobs)
             seconds += time.perf_counter() - start
             for e in fit.estimates:
                 truth = example.truth[e.name]
                 held = truth in e.interval, e.profile is not None and truth in e.profile
                 hits.setdefault(e.name, []).append(held)
-            tested = laws.fit(name, table, hold_out=example.hold_out, **knobs)
+            tested = fitting.fit(name, table, hold_out=example.hold_out, **knobs)
             inside += [h.inside for h in tested.held_out]
         for parameter, found in hits.items():
             counts = np.sum(found, axis=0)

@@ -34,7 +34,7 @@ def contracts() -> dict[str, str]:
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "--no-header", "--tb=no", str(CONTRACT)]
     lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
     results = {}
-    for name in registry():
+    for name in registry:
         own = [line.split()[0] for line in lines if line.split(" - ")[0].endswith((f"[{name}]", f"-{name}]"))]
         failed = sum(outcome in ("FAILED", "ERROR") for outcome in own)
         results[name] = f"{failed} of {len(own)} fail" if failed else ("ok" if own else "not tested")
@@ -92,7 +92,7 @@ def main() -> None:
     print(
         f"{'':16}{'contract':>10}{'cohort':>10}{'parameters':>12}{'alone':>14}{f'of {options.members}':>14}{'ratio':>8}"
     )
-    for name in registry():
+    for name in registry:
         size = {"layers": options.layers, "heads": options.heads, "width": options.width}
         config = parse({"type": name, **size})
         alone, together = rates(config, options.members, options.repeats)

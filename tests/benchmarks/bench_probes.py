@@ -21,14 +21,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.models.gpt2 import Gpt2Config
 from physlm.probes.fitting import softmax
 from physlm.probes.fitting.states import all_states
 from physlm.probes.linear import Linear
 from physlm.probes.samples import sample
 from physlm.tasks.cfg import Cfg, CfgConfig
-from physlm.tasks.contract import Stream
+from physlm.tasks.task import Stream
 from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
 from physlm.training.memory import keep_freed_memory

@@ -33,7 +33,7 @@ MODES = ("online", "write", "read", "at once")
 
 def preset(name: str) -> str:
     """The first published setting; the tiny one where there is no other."""
-    return next((key for key in registry()[name].presets if not key.startswith("tiny")), "tiny")
+    return next((key for key in registry[name].presets if not key.startswith("tiny")), "tiny")
 
 
 def peak() -> float:
@@ -57,7 +57,7 @@ def read(data: DataSet) -> int:
 
 def measure(name: str, mode: str, tokens: int, folder: str, workers: int) -> dict[str, float]:
     """Tokens, seconds and growth of the peak in this process."""
-    cls = registry()[name]
+    cls = registry[name]
     task = build(cls.config_type.model_validate(cls.presets[preset(name)]))
     store = open_store(folder)
     few = len(task.sample(Stream(), np.arange(BATCH)).tokens)  # compiles, and makes the world
@@ -82,7 +82,7 @@ def measure(name: str, mode: str, tokens: int, folder: str, workers: int) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=float, default=2e6)
-    parser.add_argument("--tasks", nargs="+", default=list(registry()), choices=list(registry()))
+    parser.add_argument("--tasks", nargs="+", default=list(registry), choices=list(registry))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--one", nargs=3, metavar=("TASK", "MODE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from physlm import catalog, laws, steps
+from physlm import catalog, fitting, steps
 from physlm import experiment as experiments
 from physlm.errors import CorruptObject, MissingObject, UserError
 from physlm.experiment import Experiment
@@ -116,13 +116,13 @@ def test_edited_documents_are_told(store: LocalStore, experiment: Experiment) ->
 
 def study(lost: float) -> pl.DataFrame:
     """A study whose largest models, which are held out, have lost this share of what the law gives them."""
-    table = laws.simulate(Capacity, Capacity.example(), np.random.default_rng(4), seeds=3)
+    table = fitting.simulate(Capacity, Capacity.example(), np.random.default_rng(4), seeds=3)
     return table.with_columns(pl.col("bits") * pl.when(pl.col("P") == 16152).then(1 - lost).otherwise(1))
 
 
 def test_refuted_laws_stay_with_their_counter_examples(store: LocalStore) -> None:
     for lost in (0.3, 0.0):
-        fit = laws.fit("capacity", study(lost), hold_out=pl.col("P") == 16152, resamples=100)
+        fit = fitting.fit("capacity", study(lost), hold_out=pl.col("P") == 16152, resamples=100)
         cited = catalog.laws.record(store, fit, f"lost {lost}")
         assert catalog.laws.record(store, fit, f"lost {lost}") == cited  # recorded once
         assert catalog.laws.cite(store, cited)["verdict"] == fit.verdict

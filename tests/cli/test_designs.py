@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from physlm import catalog, experiment, laws, runs
+from physlm import catalog, experiment, fitting, runs
 from physlm.catalog import Observation
 from physlm.cli.app import app
 from physlm.errors import UserError
@@ -113,7 +113,7 @@ def test_levels_are_those_that_were_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_table_gets_its_next_conditions(tmp_path: Path) -> None:
-    table = laws.simulate(Exposures, Exposures.example(), np.random.default_rng(0))
+    table = fitting.simulate(Exposures, Exposures.example(), np.random.default_rng(0))
     table.rename({"E": "shown"}).drop("run_id").write_csv(tmp_path / "runs.csv")
     arguments = ["next", str(tmp_path / "runs.csv"), "--law", "exposures", "--map", "E=shown", "--map", "c=c"]
     options = ["--quantity", "c_max", "--budget", "2000", "--cost", "E", "--output", str(tmp_path / "next.csv")]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from physlm import experiment, laws, steps
+from physlm import experiment, fitting, laws, steps
 from physlm.cli.app import app
 from physlm.errors import LawDataError, UserError
 from physlm.launch import planning
@@ -27,7 +27,7 @@ run = CliRunner().invoke
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tables") / "runs.csv"
-    table = laws.simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(0), seeds=1)
+    table = fitting.simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(0), seeds=1)
     table.rename({"N": "params", "D": "seen", "L": "nats"}).write_csv(path)
     table.write_parquet(path.with_suffix(".parquet"))
     return path
@@ -80,7 +80,7 @@ def test_a_published_table_is_fitted_by_its_own_columns(file: Path) -> None:
     options = [*MAP, "--hold-out", "params > 2e10 AND seen > 1e10", "--resamples", "50", "--json"]
     result = run(app, ["fit", str(file), "--law", "chinchilla", *options])
     assert result.exit_code == 0, result.output
-    fit = laws.Fit.from_json(json.loads(result.stdout))
+    fit = fitting.Fit.from_json(json.loads(result.stdout))
     assert fit.held_out
     assert fit.estimate("alpha").value == pytest.approx(0.3478, abs=0.03)
     shown = run(app, ["fit", str(file.with_suffix(".parquet")), "--law", "chinchilla", "--resamples", "50"])
@@ -139,11 +139,11 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
 
 
 def test_laws_are_listed_and_shown() -> None:
-    assert set(json.loads(run(app, ["laws", "list", "--json"]).stdout)) == set(laws.registry())
-    for name in laws.registry():
+    assert set(json.loads(run(app, ["laws", "list", "--json"]).stdout)) == set(laws.registry)
+    for name in laws.registry:
         shown = run(app, ["laws", "show", name])
         assert shown.exit_code == 0
-        assert laws.registry()[name].title in shown.stdout
+        assert laws.registry[name].title in shown.stdout
         json.loads(run(app, ["laws", "show", name, "--json"]).stdout)
 
 
@@ -153,7 +153,7 @@ def test_an_empty_catalogue_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_fit_tells_what_conventions_turn_and_whether_groups_share_it(tmp_path: Path) -> None:
-    table = laws.simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(1), seeds=1).drop("run_id")
+    table = fitting.simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(1), seeds=1).drop("run_id")
     table = table.with_columns(pl.Series("family", ["a", "b"] * (table.height // 2)))
     table = table.with_columns(pl.when(pl.col("family") == "b").then(1.3 * pl.col("L")).otherwise("L").alias("L"))
     table.rename({"N": "params", "D": "seen", "L": "nats"}).write_csv(tmp_path / "runs.csv")

@@ -22,7 +22,7 @@ def ask(*arguments: str) -> str:
 
 def test_all_architectures_are_listed_with_what_they_need() -> None:
     rows = json.loads(ask("list", "--vocabulary", "50", "--context", "32", "--json"))
-    assert list(rows) == list(registry())
+    assert list(rows) == list(registry)
     for name, row in rows.items():
         config = parse({"type": name})
         assert row["parameters"] == config.parameters(50)
@@ -30,7 +30,7 @@ def test_all_architectures_are_listed_with_what_they_need() -> None:
         assert row["training_bytes"] > 4 * 4 * row["parameters"]  # with gradients and two moments
         assert row["summary"]
     table = ask("list")
-    assert all(name in table for name in registry())
+    assert all(name in table for name in registry)
 
 
 def test_an_architecture_is_shown_as_its_knobs_are_set() -> None:

@@ -23,9 +23,9 @@ from physlm.errors import StoreError, UserError
 from physlm.store.local import LocalStore
 from physlm.tasks import registry
 
-ASKING = [name for name, cls in registry().items() if evaluations.asks(cls)]
+ASKING = [name for name, cls in registry.items() if evaluations.asks(cls)]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-every_task = pytest.mark.parametrize("name", list(registry()))
+every_task = pytest.mark.parametrize("name", list(registry))
 every_question = pytest.mark.parametrize("name", ASKING)
 
 
@@ -57,9 +57,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_list_has_every_task() -> None:
     text = ok("list")
     documents = json.loads(ok("list", "--json"))
-    assert [document["name"] for document in documents] == list(registry())
+    assert [document["name"] for document in documents] == list(registry)
     for document in documents:
-        cls = registry()[document["name"]]
+        cls = registry[document["name"]]
         assert f"{document['name']}  {document['description']}"[:60] in text
         assert document["presets"] == list(cls.presets)
         assert document["asks"] == (document["name"] in ASKING)
@@ -70,7 +70,7 @@ def test_the_list_has_every_task() -> None:
 def test_show_tells_knobs_axes_presets_and_figures(name: str) -> None:
     text = ok("show", name, "--preset", "tiny")
     document = json.loads(ok("show", name, "--preset", "tiny", "--json"))
-    cls = registry()[name]
+    cls = registry[name]
     task = cls(cls.config_type.model_validate(cls.presets["tiny"]))
     assert document["task"] == task.config.model_dump(mode="json")
     assert document["chance"] == task.chance
@@ -83,7 +83,7 @@ def test_show_tells_knobs_axes_presets_and_figures(name: str) -> None:
 @every_task
 def test_samples_are_the_stream_in_rows(name: str) -> None:
     documents = rows(ok("sample", name, "--preset", "tiny", "-n", "3", "--first", "5", "--seed", "2", "--json"))
-    cls = registry()[name]
+    cls = registry[name]
     task = cls(cls.config_type.model_validate(cls.presets["tiny"]))
     assert [document["index"] for document in documents] == [5, 6, 7]
     for document in documents:
@@ -140,7 +140,7 @@ def test_stats_agree_with_what_is_stated(name: str) -> None:
     assert 0 < figures["share trained on"]["mean"] <= 1
     if name in ASKING:
         assert figures["answers that verify"]["mean"] == 1
-    cls = registry()[name]
+    cls = registry[name]
     task = cls(cls.config_type.model_validate(cls.presets["tiny"]))
     measured = [(axis["knob"], axis["length"]["mean"]) for axis in document["axes"]]
     assert [knob for knob, _ in measured] == [axis.knob for axis in task.axes if axis.harder for _ in range(2)]
@@ -267,7 +267,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 def test_a_task_without_questions_verifies_nothing(tmp_path: Path) -> None:
     (tmp_path / "lines").write_text("{}\n")
-    for name in set(registry()) - set(ASKING):
+    for name in set(registry) - set(ASKING):
         with pytest.raises(UserError, match=f"{name} asks no questions"):
             physlm("verify", name, tmp_path / "lines")
 

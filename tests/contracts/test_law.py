@@ -13,28 +13,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from latex2mathml.converter import convert
 
-from physlm import laws
+from physlm import fitting
 from physlm.errors import LawDataError
+from physlm.fitting.simulation import columns_of, form_of, simulate
 from physlm.laws import Law, registry
-from physlm.laws.simulation import columns_of, form_of, simulate
 
-LAWS = list(registry())
+LAWS = list(registry)
 STUDIES = 12
 every_law = pytest.mark.parametrize("name", LAWS)
 
 
 def study(name: str, number: int, **knobs: Any) -> pl.DataFrame:
-    law = registry()[name]
+    law = registry[name]
     return simulate(law, law.example(), np.random.default_rng([number, 3]), **knobs)
 
 
 def rng_free(name: str) -> pl.DataFrame:
     """A study whose runs lie on the law, but for what makes runs differ."""
-    return study(name, 0, spread=0.0 if registry()[name].noise.share else 1e-9)
+    return study(name, 0, spread=0.0 if registry[name].noise.share else 1e-9)
 
 
 def true_values(name: str) -> tuple[Law, np.ndarray[Any, np.dtype[np.float64]]]:
-    law = registry()[name]
+    law = registry[name]
     form = form_of(law, law.example().design)
     return form, np.array([law.example().truth[p.name] for p in form.parameters])
 
@@ -44,7 +44,7 @@ def true_values(name: str) -> tuple[Law, np.ndarray[Any, np.dtype[np.float64]]]:
 
 @every_law
 def test_it_says_what_it_is(name: str) -> None:
-    law = registry()[name]
+    law = registry[name]
     form, values = true_values(name)
     assert law.title
     assert (law.__doc__ or "").strip()
@@ -66,7 +66,7 @@ def test_it_says_what_it_is(name: str) -> None:
 @every_law
 def test_it_names_what_is_published(name: str) -> None:
     form, _ = true_values(name)
-    quantities = form.derived_quantities(columns_of(form, registry()[name].example().design))
+    quantities = form.derived_quantities(columns_of(form, registry[name].example().design))
     anchors = [a for q in (*form.parameters, *quantities) for a in q.anchors]
     assert anchors or form.source
     for anchor in anchors:
@@ -103,7 +103,7 @@ def test_its_forms_agree_with_themselves(name: str) -> None:
 @every_law
 def test_known_constants_are_recovered(name: str) -> None:
     form, values = true_values(name)
-    fit = laws.fit(name, rng_free(name), resamples=20)
+    fit = fitting.fit(name, rng_free(name), resamples=20)
     assert fit.converged
     found = fit.model.coordinates(fit.values)
     np.testing.assert_allclose(found, form.coordinates(values), rtol=1e-5, atol=1e-5)
@@ -115,13 +115,13 @@ def test_intervals_cover_and_held_out_conditions_are_predicted(name: str) -> Non
 
     tests/benchmarks/bench_coverage.py.
     """
-    law, example = registry()[name], registry()[name].example()
+    law, example = registry[name], registry[name].example()
     hits, verdicts, inside = [], [], []
     for number in range(STUDIES):
         table = study(name, number)
-        fit = laws.fit(name, table, resamples=120, seed=number)
+        fit = fitting.fit(name, table, resamples=120, seed=number)
         hits += [example.truth[e.name] in e.interval for e in fit.estimates]
-        tested = laws.fit(name, table, resamples=120, seed=number, hold_out=example.hold_out)
+        tested = fitting.fit(name, table, resamples=120, seed=number, hold_out=example.hold_out)
         verdicts.append(tested.verdict)
         inside += [h.inside for h in tested.held_out]
         assert fit.converged
@@ -134,16 +134,16 @@ def test_intervals_cover_and_held_out_conditions_are_predicted(name: str) -> Non
 
 @every_law
 def test_a_response_that_depends_on_nothing_supports_no_law(name: str) -> None:
-    example = registry()[name].example()
+    example = registry[name].example()
     table = study(name, 1)
     supported = 0
     for number in range(6):
         # With the law's own response shuffled over its conditions, what is known of each answer stays with it.
-        response = [c for c in table.columns if c in (registry()[name].response.name, "censored", "n")]
+        response = [c for c in table.columns if c in (registry[name].response.name, "censored", "n")]
         order = np.random.default_rng([number, 9]).permutation(table.height)
         shuffled = table.with_columns(table.select(response)[order])
         try:
-            fit = laws.fit(name, shuffled, hold_out=example.hold_out, resamples=40)
+            fit = fitting.fit(name, shuffled, hold_out=example.hold_out, resamples=40)
         except LawDataError:
             continue
         supported += fit.verdict == "supported"
@@ -152,8 +152,8 @@ def test_a_response_that_depends_on_nothing_supports_no_law(name: str) -> None:
 
 @every_law
 def test_a_fit_survives_json_and_tells_itself(name: str) -> None:
-    fit = laws.fit(name, study(name, 2), hold_out=registry()[name].example().hold_out, resamples=40)
-    assert laws.Fit.from_json(json.loads(json.dumps(fit.to_json(), allow_nan=False))) == fit
+    fit = fitting.fit(name, study(name, 2), hold_out=registry[name].example().hold_out, resamples=40)
+    assert fitting.Fit.from_json(json.loads(json.dumps(fit.to_json(), allow_nan=False))) == fit
     assert fit.model.title in fit.summary()
     assert all(e.name in fit.summary() for e in fit.estimates)
 
@@ -200,14 +200,14 @@ def refusals(law: type[Law]) -> Iterator[tuple[str, Callable[[pl.DataFrame], pl.
 
 @every_law
 def test_tables_that_cannot_identify_it_are_refused(name: str) -> None:
-    law, table = registry()[name], study(name, 0)
+    law, table = registry[name], study(name, 0)
     fitted: list[tuple[str, str]] = []  # shown if the test fails
     for what, change in refusals(law):
         if what == "negative response" and not (law.noise.share or law.noise.scale == "log"):
             continue
         changed = change(table)
         with pytest.raises(LawDataError) as caught:
-            fitted.append((what, laws.fit(name, changed, resamples=20).verdict))
+            fitted.append((what, fitting.fit(name, changed, resamples=20).verdict))
         told = str(caught.value)
         assert told
         assert "\n" not in told
@@ -226,7 +226,7 @@ NUMBERS = st.one_of(
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_table_gives_a_sentence_or_an_honest_fit(name: str, data: st.DataObject) -> None:
-    law = registry()[name]
+    law = registry[name]
     table = study(name, 0).drop("run_id")
     columns = [v.name for v in (*law.variables, law.response)] + ([law.noise.detail.name] if law.noise.detail else [])
     for column in data.draw(st.lists(st.sampled_from(columns), min_size=1, max_size=2, unique=True)):
@@ -240,9 +240,9 @@ def test_any_table_gives_a_sentence_or_an_honest_fit(name: str, data: st.DataObj
             values = data.draw(st.lists(NUMBERS, min_size=table.height, max_size=table.height))
         table = table.with_columns(pl.Series(column, values))
     table = table[data.draw(st.integers(0, 5)) :: data.draw(st.integers(1, 4))]
-    fit: laws.Fit | None
+    fit: fitting.Fit | None
     try:
-        fit = laws.fit(name, table, resamples=20)
+        fit = fitting.fit(name, table, resamples=20)
     except LawDataError as error:
         refusal = str(error)
         fit = None

@@ -18,13 +18,13 @@ import pytest
 import torch
 import yaml
 
-from physlm import catalog, experiment, laws, steps
+from physlm import catalog, experiment, fitting, laws, steps
 from physlm.experiment import Experiment
+from physlm.fitting import form_of
+from physlm.fitting.data import wide
+from physlm.fitting.simulation import columns_of
 from physlm.launch import planning
-from physlm.laws import form_of
 from physlm.laws.noise import Binomial
-from physlm.laws.observed import wide
-from physlm.laws.simulation import columns_of
 from physlm.measures import accuracy, kl, loss, mistakes, validity
 from physlm.probes import depth
 from physlm.store import Store, open_store
@@ -212,7 +212,7 @@ STUDIES = [
 
 
 def test_every_law_has_a_study() -> None:
-    assert {study.law for study in STUDIES} == set(laws.registry())
+    assert {study.law for study in STUDIES} == set(laws.registry)
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.law)
@@ -238,7 +238,7 @@ def test_an_experiment_feeds_the_law(study: Study, tmp_path: Path, monkeypatch: 
 
 def simulate(store: Store, made: Experiment, study: Study) -> dict[str, float]:
     """Set what was observed to what the law says of it; returns the parameters that it says it with."""
-    law = laws.registry()[study.law]
+    law = laws.registry[study.law]
     key = f"{made.key}/observations.parquet"
     table = catalog.read(store, key)
     for pattern, number in study.values.items():
@@ -285,7 +285,7 @@ def simulate(store: Store, made: Experiment, study: Study) -> dict[str, float]:
 
 
 def needed_by_place(law: type[laws.Law]) -> bool:
-    return laws.needed(law).places
+    return fitting.needed(law).places
 
 
 def numbers(here: pl.Series, number: Number) -> pl.Series:

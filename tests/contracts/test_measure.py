@@ -12,7 +12,7 @@ import torch
 
 from physlm.catalog import Observation
 from physlm.measures import registry
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.models import parse
 from physlm.models.decoder import Decoder, initialise
 from physlm.tasks import Task
@@ -21,9 +21,9 @@ from physlm.tasks import registry as tasks
 COUNT = 24
 SEEDS = (3, 4)
 TASKS = {name: cls(cls.config_type.model_validate(cls.presets["tiny"])) for name, cls in tasks().items()}
-SUITED = [(name, task) for name, cls in registry().items() for task in TASKS if cls.suits(TASKS[task]) is None]
+SUITED = [(name, task) for name, cls in registry.items() for task in TASKS if cls.suits(TASKS[task]) is None]
 DESCRIPTIVE = ("mistakes", "diversity")  # which tell of texts as they are written, right or wrong
-every_measure = pytest.mark.parametrize("name", list(registry()))
+every_measure = pytest.mark.parametrize("name", list(registry))
 every_suited = pytest.mark.parametrize(("name", "task"), SUITED)
 
 
@@ -42,11 +42,11 @@ def taken(name: str, task: str, seeds: tuple[int, ...], *, blind: bool = False) 
     language = TASKS[task]
     members = [Member(language, seed, 2 * language.max_length, 500) for seed in seeds]
     with pytest.MonkeyPatch.context() as patch:
-        for module in map(import_module, {f"physlm.measures.{name}", registry()[name].__module__}):
+        for module in map(import_module, {f"physlm.measures.{name}", registry[name].__module__}):
             for constant in ("SENTENCES", "QUESTIONS", "INSTANCES"):
                 if hasattr(module, constant):
                     patch.setattr(module, constant, COUNT)
-        return registry()[name]().take(decoder(language, seeds, blind=blind), members)
+        return registry[name]().take(decoder(language, seeds, blind=blind), members)
 
 
 @every_suited
@@ -96,13 +96,13 @@ def test_who_reads_nothing_is_at_chance_or_below(name: str, task: str) -> None:
 @every_measure
 def test_a_task_that_it_does_not_suit_is_refused_with_the_reason(name: str) -> None:
     for task in TASKS.values():
-        reason = registry()[name].suits(task)
+        reason = registry[name].suits(task)
         assert reason is None or task.name in reason
 
 
 @every_measure
 def test_its_name_is_that_of_its_file_and_it_says_what_it_takes(name: str) -> None:
-    cls = registry()[name]
+    cls = registry[name]
     assert cls.__module__ == f"physlm.measures.{name}"
     assert cls.source() == f"{name}-v{cls.version}"
     assert cls.__doc__

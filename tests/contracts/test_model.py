@@ -13,8 +13,8 @@ from physlm.models import counts, parse, registry
 from physlm.models.architecture import DecoderConfig
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.parts.cache import Cache
-from physlm.models.parts.contract import MIXERS, MLPS
 from physlm.models.parts.experts import Experts
+from physlm.models.parts.part import MIXERS, MLPS
 
 SIZE = {"layers": 2, "heads": 2, "width": 16}
 # Combinations of knobs that no named architecture has.
@@ -40,7 +40,7 @@ VARIANTS = {
     "mamba2-no-conv": {"type": "mamba2", "short_conv": False, "mlp": "none", "canon": "B"},
     "gdn-no-conv": {"type": "gdn", "short_conv": False, "heads": 4, "expand": 1.0},
 }
-MODELS = {name: {"type": name} for name in registry()} | VARIANTS
+MODELS = {name: {"type": name} for name in registry} | VARIANTS
 VOCABULARY, BATCH, CONTEXT = 13, 3, 70  # windows longer than any chunk, and than those with a path of their own
 # Relative to the largest hidden state; summation order differs between batch shapes, and chunks between contexts.
 TOLERANCE = 2e-5
@@ -77,7 +77,7 @@ def test_every_part_has_its_formulas() -> None:
 def test_configs_and_their_counts_need_no_torch() -> None:
     code = (
         "import sys; from physlm.models import registry\n"
-        "for cls in registry().values(): cls().flops_per_token(9, 9)\n"
+        "for cls in registry.values(): cls().flops_per_token(9, 9)\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -17,12 +17,12 @@ from pydantic import Field
 
 from physlm import randomness
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
 from physlm.probes import Probe, make, registry
-from physlm.tasks.contract import Instances, Questions, Stream, Task, TaskConfig
 from physlm.tasks.copying import Copying, CopyingConfig
+from physlm.tasks.task import Instances, Questions, Stream, Task, TaskConfig
 
 CLASSES = 4
 SYMBOLS = 12
@@ -100,9 +100,9 @@ class Planted(Task[PlantedConfig]):
 
 
 TASK = Planted(PlantedConfig())
-PROBES = [name for name, cls in registry().items() if cls.suits(TASK) is None]
+PROBES = [name for name, cls in registry.items() if cls.suits(TASK) is None]
 every_probe = pytest.mark.parametrize("name", PROBES)
-any_probe = pytest.mark.parametrize("name", list(registry()))  # of some task alone, too
+any_probe = pytest.mark.parametrize("name", list(registry))  # of some task alone, too
 
 
 def member(seed: int) -> Member:
@@ -121,7 +121,7 @@ def decoder(seeds: list[int]) -> Decoder:
 def made(name: str) -> Probe:
     """The probe, with less to do where it can be told to."""
     knobs = {"steps": 200, "instances": 600, "questions": 1500}
-    known = registry()[name].config_type.model_fields
+    known = registry[name].config_type.model_fields
     return make(name, {knob: value for knob, value in knobs.items() if knob in known})
 
 
@@ -185,7 +185,7 @@ def test_observations_say_what_they_are(name: str) -> None:
 
 @any_probe
 def test_a_task_without_ground_truth_is_refused_with_the_reason(name: str) -> None:
-    probe: type[Probe] = registry()[name]
+    probe: type[Probe] = registry[name]
     assert (probe.suits(TASK) is None) == (name in PROBES)
 
     class Bare(Copying):
@@ -198,6 +198,6 @@ def test_a_task_without_ground_truth_is_refused_with_the_reason(name: str) -> No
 
 @any_probe
 def test_its_name_is_that_of_its_file_of_observations(name: str) -> None:
-    cls: type[Probe] = registry()[name]
+    cls: type[Probe] = registry[name]
     assert cls().source == f"probe-{name}-v{cls.version}"
     assert cls.__doc__

@@ -26,19 +26,19 @@ MANY = np.arange(300)
 
 
 def make(name: str, **knobs: Any) -> Task[Any]:
-    cls = registry()[name]
+    cls = registry[name]
     return cls(cls.config_type.model_validate(knobs))
 
 
 def tiny(name: str, **knobs: Any) -> Task[Any]:
-    return make(name, **{**registry()[name].presets["tiny"], **knobs})
+    return make(name, **{**registry[name].presets["tiny"], **knobs})
 
 
-TASKS = list(registry())
-ASKING = [name for name, cls in registry().items() if cls.verify is not Task.verify]
+TASKS = list(registry)
+ASKING = [name for name, cls in registry.items() if cls.verify is not Task.verify]
 SILENT = [name for name in TASKS if name not in ASKING]
-REWORDING = [name for name, cls in registry().items() if cls.reword is not Task.reword]
-SURPRISED = [name for name, cls in registry().items() if cls.surprisal is not Task.surprisal]
+PARAPHRASING = [name for name, cls in registry.items() if cls.paraphrase is not Task.paraphrase]
+SURPRISED = [name for name, cls in registry.items() if cls.surprisal is not Task.surprisal]
 
 every_task = pytest.mark.parametrize("name", TASKS)
 every_question = pytest.mark.parametrize("name", ASKING)
@@ -116,7 +116,7 @@ def effort(task: Task[Any]) -> tuple[float, float]:
 
 @every_task
 def test_every_knob_is_described(name: str) -> None:
-    for knob, field in registry()[name].config_type.model_fields.items():
+    for knob, field in registry[name].config_type.model_fields.items():
         assert knob == "type" or field.description, f"{knob} has no description"
 
 
@@ -137,7 +137,7 @@ def test_evaluations_change_the_difficulty_not_the_vocabulary(name: str) -> None
 
 
 def examples() -> Iterator[Any]:
-    for name, cls in registry().items():
+    for name, cls in registry.items():
         rows = re.findall(
             r"^    (config|text|loss|\w+) +(.+)$", sys.modules[cls.__module__].__doc__ or "", re.MULTILINE
         )
@@ -244,17 +244,21 @@ def test_probe_targets_are_labels_of_so_many_classes(name: str) -> None:
         assert seen[-1] < classes, target
 
 
-@pytest.mark.parametrize("name", REWORDING)
+@pytest.mark.parametrize("name", PARAPHRASING)
 def test_paraphrases_are_other_texts_with_the_same_answers(name: str) -> None:
     task = tiny(name)
     for stream in (TRAIN, TEST):
-        original, other, again = task.sample(stream, MANY), task.reword(stream, MANY, 0), task.reword(stream, MANY, 1)
+        original, other, again = (
+            task.sample(stream, MANY),
+            task.paraphrase(stream, MANY, 0),
+            task.paraphrase(stream, MANY, 1),
+        )
         texts = [[bytes(instances[i]) for i in range(len(MANY))] for instances in (original, other, again)]
         assert np.mean([a != b for a, b in zip(texts[0], texts[1], strict=True)]) > 0.8
         assert np.mean([a != b for a, b in zip(texts[1], texts[2], strict=True)]) > 0.3
         assert other.lengths.max() <= task.max_length
         for i in (7, 200):
-            assert content(task.reword(stream, MANY[i : i + 1], 0), 0) == content(other, i)
+            assert content(task.paraphrase(stream, MANY[i : i + 1], 0), 0) == content(other, i)
         for i, truth in enumerate(other.truth):
             assert task.verify(truth, task.completion(other, i)).correct
         if "person" in original.labels:
@@ -262,18 +266,18 @@ def test_paraphrases_are_other_texts_with_the_same_answers(name: str) -> None:
             np.testing.assert_array_equal(*people)
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name not in REWORDING])
+@pytest.mark.parametrize("name", [name for name in TASKS if name not in PARAPHRASING])
 def test_a_task_of_one_wording_says_so(name: str) -> None:
     with pytest.raises(UserError, match="no paraphrases"):
-        tiny(name).reword(TEST, MANY, 0)
+        tiny(name).paraphrase(TEST, MANY, 0)
 
 
 @every_task
 def test_what_is_worth_knowing_has_the_same_facts_and_vocabulary(name: str) -> None:
     task = tiny(name)
-    assert list(task.useful.vocabulary) == list(task.vocabulary)
-    assert task.useful.max_length <= task.max_length
-    for fact, array in task.useful.facts().items():
+    assert list(task.without_distractors.vocabulary) == list(task.vocabulary)
+    assert task.without_distractors.max_length <= task.max_length
+    for fact, array in task.without_distractors.facts().items():
         np.testing.assert_array_equal(array, task.facts()[fact])
 
 

@@ -27,13 +27,13 @@ from physlm.store import open_store
 from physlm.store.local import LocalStore
 from physlm.tasks import Instances, Stream, Task, TaskConfig, registry
 
-CFG = registry()["cfg"].config_type.model_validate({"sizes": (1, 3, 3, 3)})
+CFG = registry["cfg"].config_type.model_validate({"sizes": (1, 3, 3, 3)})
 TRAIN = Stream("train", 3)
-every_task = pytest.mark.parametrize("name", list(registry()))
+every_task = pytest.mark.parametrize("name", list(registry))
 
 
 def tiny(name: str) -> TaskConfig:
-    cls = registry()[name]
+    cls = registry[name]
     return cls.config_type.model_validate(cls.presets["tiny"])
 
 
@@ -72,7 +72,7 @@ def assert_same(batches: list[Instances], expected: Instances, labels: bool) -> 
 
 @every_task
 def test_what_is_read_is_what_the_task_samples(name: str, store: LocalStore) -> None:
-    task = registry()[name](tiny(name))
+    task = registry[name](tiny(name))
     data = write_dataset(store, task.config, TRAIN, instances=500, labels=True, shard_tokens=1500)
     expected = task.sample(TRAIN, np.arange(500))
     assert len(data.shards) > 1
@@ -89,7 +89,7 @@ def test_what_is_read_is_what_the_task_samples(name: str, store: LocalStore) -> 
 
 @every_task
 def test_evaluation_sets_hold_questions_answers_and_truths(name: str, store: LocalStore) -> None:
-    task = registry()[name](tiny(name))
+    task = registry[name](tiny(name))
     card = write_world(store, task.config)
     if not sets.asks(type(task)):
         assert card["evaluations"] == {}
@@ -113,7 +113,7 @@ def test_evaluation_sets_hold_questions_answers_and_truths(name: str, store: Loc
 @every_task
 def test_cards_say_what_the_data_are(name: str, store: LocalStore) -> None:
     config = tiny(name)
-    task = registry()[name](config)
+    task = registry[name](config)
     data = write_dataset(store, config, TRAIN, instances=50)
     world = store.get_json(f"worlds/{runs.world_id(config)}/card.json")
     for card in (world, data.card):
@@ -219,7 +219,7 @@ def test_a_stopped_writer_is_gone_on_from(number: signal.Signals, workers: int, 
     assert not any(key.endswith("tokens-1000000/card.json") for key in kept)
     data = write_dataset(store, CFG, TRAIN, tokens=1_000_000, shard_tokens=4000)
     assert {key: times(store)[key] for key in kept} == kept
-    assert_same(whole(data, 1000), registry()["cfg"](CFG).sample(TRAIN, np.arange(data.instances)), labels=False)
+    assert_same(whole(data, 1000), registry["cfg"](CFG).sample(TRAIN, np.arange(data.instances)), labels=False)
 
 
 def shard_markers(store: LocalStore) -> list[str]:
@@ -229,7 +229,7 @@ def shard_markers(store: LocalStore) -> list[str]:
 def test_a_second_call_writes_nothing(alone: LocalStore) -> None:
     before = times(alone)
     heard: list[tuple[int, int]] = []
-    write_dataset(alone, CFG, TRAIN, tokens=60_000, labels=True, listen=lambda *event: heard.append(event))
+    write_dataset(alone, CFG, TRAIN, tokens=60_000, labels=True, on_event=lambda *event: heard.append(event))
     assert times(alone) == before
     assert heard == [(60_000, 60_000)]
 
@@ -246,7 +246,7 @@ def test_a_larger_set_shares_the_shards_of_a_smaller_one(store: LocalStore) -> N
 
 
 def test_a_set_in_tokens_ends_with_the_instance_that_reaches_them(store: LocalStore) -> None:
-    lengths = registry()["cfg"](CFG).sample(TRAIN, np.arange(3000)).lengths.cumsum()
+    lengths = registry["cfg"](CFG).sample(TRAIN, np.arange(3000)).lengths.cumsum()
     for amount in (1, int(lengths[0]), int(lengths[0]) + 1, int(lengths[700]), 30_000):
         data = write_dataset(store, CFG, TRAIN, tokens=amount, shard_tokens=4000)
         assert data.instances == 1 + int(np.searchsorted(lengths, amount))
@@ -310,7 +310,7 @@ def test_batches_may_be_of_any_size_and_begin_anywhere(size: int, first: int, al
         return
     assert {len(batch) for batch in batches[:-1]} <= {size}
     assert 1 <= len(batches[-1]) <= size
-    assert_same(batches, registry()["cfg"](CFG).sample(TRAIN, np.arange(first, 5000)), labels=True)
+    assert_same(batches, registry["cfg"](CFG).sample(TRAIN, np.arange(first, 5000)), labels=True)
 
 
 def test_corrupt_and_foreign_shards_are_found(store: LocalStore) -> None:
@@ -428,7 +428,7 @@ def test_a_truth_that_json_cannot_hold_is_refused() -> None:
 
 
 def test_a_task_without_questions_has_no_evaluation_sets(store: LocalStore) -> None:
-    silent = [name for name, cls in registry().items() if cls.verify is Task.verify]
+    silent = [name for name, cls in registry.items() if cls.verify is Task.verify]
     for name in silent:
         card = write_world(store, tiny(name))
         with pytest.raises(MissingObject):
@@ -436,7 +436,7 @@ def test_a_task_without_questions_has_no_evaluation_sets(store: LocalStore) -> N
 
 
 def test_a_condition_that_is_the_languages_own_is_not_stored_twice(store: LocalStore) -> None:
-    cls = registry()["mano"]
+    cls = registry["mano"]
     config = cls.config_type.model_validate({**cls.presets["tiny"], "exact": True})
     assert list(write_world(store, config)["evaluations"]) == ["test"]
 
@@ -454,5 +454,5 @@ def test_parquet_is_for_any_tool(store: LocalStore) -> None:
     }
     assert open_store(store.url).exists(f"worlds/{card['world_id']}/card.md")
     words = json.loads((store.root / f"worlds/{card['world_id']}/vocabulary.json").read_text())
-    assert words == list(registry()["mqar"](tiny("mqar")).vocabulary)
+    assert words == list(registry["mqar"](tiny("mqar")).vocabulary)
     assert " ".join(words[token] for token in table["prompt"][3]) == table["prompt_text"][3]

@@ -12,8 +12,8 @@ from physlm.datasets import online
 from physlm.errors import UserError
 from physlm.tasks import Instances, Stream, registry
 
-CFG = registry()["cfg"].config_type.model_validate({"sizes": (1, 3, 3, 3)})
-TASK = registry()["cfg"](CFG)
+CFG = registry["cfg"].config_type.model_validate({"sizes": (1, 3, 3, 3)})
+TASK = registry["cfg"](CFG)
 TRAIN = Stream("train", 3)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from physlm import laws
+from physlm import fitting
 from physlm.errors import LawDataError
 from physlm.laws.capacity import Capacity, PowerOfSize
 
@@ -31,7 +31,7 @@ def study(
 
 
 def test_noise_free_constants_are_recovered() -> None:
-    fit = laws.fit("capacity", study(np.random.default_rng(0), 1e-9))
+    fit = fitting.fit("capacity", study(np.random.default_rng(0), 1e-9))
     for estimate in fit.estimates:
         assert estimate.value == pytest.approx(TRUTH[estimate.name], rel=1e-4)
     assert fit.converged
@@ -46,7 +46,7 @@ def coverage(noise: Mapping[int, float] | float, studies: int) -> dict[str, floa
         table = study(rng, 0.0)
         scale = np.array([noise if isinstance(noise, float) else noise[int(e)] for e in table["E"]])
         noisy = table["bits"].to_numpy() * np.exp(scale * rng.standard_normal(table.height))
-        fit = laws.fit("capacity", table.with_columns(pl.Series("bits", noisy)), resamples=200, seed=number)
+        fit = fitting.fit("capacity", table.with_columns(pl.Series("bits", noisy)), resamples=200, seed=number)
         true = form.derived(parameters, {"E": np.array(EXPOSURES, float)})
         for estimate in fit.derived:
             hits.setdefault(estimate.name, []).append(float(true[estimate.name]) in estimate.interval)
@@ -64,7 +64,7 @@ def test_a_true_law_is_supported_and_its_extrapolation_holds() -> None:
     verdicts = []
     for number in range(20):
         table = study(np.random.default_rng([number, 1]), 0.03)
-        fit = laws.fit("capacity", table, hold_out=pl.col("P") == 16152, resamples=200)
+        fit = fitting.fit("capacity", table, hold_out=pl.col("P") == 16152, resamples=200)
         verdicts.append(fit.verdict)
         assert len(fit.held_out) == 3
     assert verdicts.count("supported") >= 16
@@ -77,7 +77,7 @@ def test_a_false_law_is_refuted() -> None:
     refuted = 0
     for number in range(10):
         table = study(np.random.default_rng([number, 2]), 0.02, sizes=sizes, tilt=-0.5, seeds=3)
-        fit = laws.fit("capacity", table, hold_out=pl.col("P") > 3000, resamples=200)
+        fit = fitting.fit("capacity", table, hold_out=pl.col("P") > 3000, resamples=200)
         refuted += fit.verdict == "refuted"
         best = min(fit.comparisons, key=lambda c: c.bic)
         assert best.form == PowerOfSize.name
@@ -85,12 +85,12 @@ def test_a_false_law_is_refuted() -> None:
 
 
 def test_a_fit_survives_json() -> None:
-    fit = laws.fit("capacity", study(np.random.default_rng(0), 0.03), hold_out=pl.col("P") == 16152, resamples=100)
-    assert laws.Fit.from_json(json.loads(json.dumps(fit.to_json(), allow_nan=False))) == fit
+    fit = fitting.fit("capacity", study(np.random.default_rng(0), 0.03), hold_out=pl.col("P") == 16152, resamples=100)
+    assert fitting.Fit.from_json(json.loads(json.dumps(fit.to_json(), allow_nan=False))) == fit
 
 
 def test_the_band_is_narrow_where_the_data_is() -> None:
-    fit = laws.fit("capacity", study(np.random.default_rng(0), 0.03), resamples=200)
+    fit = fitting.fit("capacity", study(np.random.default_rng(0), 0.03), resamples=200)
     at = {"P": np.array([7696.0, 7696.0]), "E": np.array([300.0, 10.0]), "B": np.full(2, WORLD)}
     value, low, high = fit.predict(at)
     assert (low < value).all()
@@ -99,7 +99,7 @@ def test_the_band_is_narrow_where_the_data_is() -> None:
 
 
 def test_the_answer_is_the_capacity_at_most_exposures() -> None:
-    fit = laws.fit("capacity", study(np.random.default_rng(0), 0.03), resamples=100)
+    fit = fitting.fit("capacity", study(np.random.default_rng(0), 0.03), resamples=100)
     assert fit.headline.name == "c(1000)"
     assert fit.headline.unit == "bits per parameter"
     assert "c(1000)" in fit.summary()
@@ -121,7 +121,7 @@ def test_the_catalogues_long_table_gives_the_same_fit() -> None:
         )
         for measure, column in (("learned_bits", "bits"), ("bits_max", "B"))
     )
-    one, other = laws.fit("capacity", wide.drop("run", "run_id")), laws.fit("capacity", long)
+    one, other = fitting.fit("capacity", wide.drop("run", "run_id")), fitting.fit("capacity", long)
     assert one == other
 
 
@@ -138,13 +138,13 @@ def test_conditions_in_which_a_run_learned_nothing_are_left_out_whole_and_counte
             for name, column in (("learned_bits", "bits"), ("bits_max", "B"))
         )
 
-    found = laws.fit("capacity", long(unlucky), resamples=50)
+    found = fitting.fit("capacity", long(unlucky), resamples=50)
     assert found.left_out == wide.filter(smallest).height >= 2
-    assert found.estimates == laws.fit("capacity", long(wide.filter(~smallest)), resamples=50).estimates
+    assert found.estimates == fitting.fit("capacity", long(wide.filter(~smallest)), resamples=50).estimates
     assert f"{found.left_out} runs are left out" in found.summary()
-    assert laws.Fit.from_json(found.to_json()).left_out == found.left_out
+    assert fitting.Fit.from_json(found.to_json()).left_out == found.left_out
     with pytest.raises(LawDataError, match="must be positive"):
-        laws.fit("capacity", unlucky.drop("run_id"), resamples=50)
+        fitting.fit("capacity", unlucky.drop("run_id"), resamples=50)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,6 @@ def test_a_table_that_cannot_identify_the_law_is_refused(change: object, sentenc
     assert callable(change)
     table = study(np.random.default_rng(0), 0.03)
     with pytest.raises(LawDataError) as caught:
-        laws.fit("capacity", change(table), resamples=50)
+        fitting.fit("capacity", change(table), resamples=50)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from physlm.errors import LawDataError
+from physlm.fitting.equivalence import equivalence
+from physlm.fitting.two_step import chain
 from physlm.laws.cfg_kl import CfgKl
-from physlm.laws.chain import chain
 from physlm.laws.chinchilla import Chinchilla
-from physlm.laws.equivalence import equivalence
 from physlm.laws.retry import Retry
 from physlm.laws.skill import Skill
 

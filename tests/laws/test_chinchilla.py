@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from physlm import laws
+from physlm import fitting
+from physlm.fitting.optimizer import Problem, solve
+from physlm.fitting.simulation import columns_of, simulate
 from physlm.laws.chinchilla import Chinchilla
-from physlm.laws.scoring import Problem, solve
-from physlm.laws.simulation import columns_of, simulate
 
 TRUTH = Chinchilla.example().truth
 
@@ -24,7 +24,7 @@ def test_intervals_cover_the_refit_constants_at_the_nominal_rate() -> None:
     hits: dict[str, list[bool]] = {}
     for number in range(60):
         table = simulate(Chinchilla, Chinchilla.example(), np.random.default_rng([number, 14]), seeds=1)
-        fit = laws.fit("chinchilla", table, resamples=150, seed=number, compare=False)
+        fit = fitting.fit("chinchilla", table, resamples=150, seed=number, compare=False)
         for e in fit.estimates:
             assert e.profile is not None
             hits.setdefault(e.name, []).append(TRUTH[e.name] in e.interval)
@@ -66,6 +66,6 @@ def test_practices_traps_are_told() -> None:
     proportional = table.with_columns(D=20 * table["N"])
     truth = Chinchilla().predict(np.array(list(TRUTH.values())), columns_of(Chinchilla(), proportional))
     noise = np.exp(0.002 * np.random.default_rng(8).standard_normal(table.height))
-    fit = laws.fit("chinchilla", proportional.with_columns(L=truth * noise), resamples=100, compare=False)
+    fit = fitting.fit("chinchilla", proportional.with_columns(L=truth * noise), resamples=100, compare=False)
     assert not all(e.identified for e in fit.estimates)
     assert "not identified" in fit.summary() or "at its bound" in fit.summary()

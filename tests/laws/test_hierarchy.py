@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from physlm import laws
+from physlm import fitting
 from physlm.errors import LawDataError
+from physlm.fitting.pooling import universality
+from physlm.fitting.random_effects import pool
 from physlm.laws.exposures import Exposures
-from physlm.laws.hierarchy import pool
-from physlm.laws.universality import universality
 
 
 def groups(count: int) -> list[str]:
@@ -65,7 +65,7 @@ def test_a_law_is_pooled_over_groups_of_runs() -> None:
     law, tables = Exposures, []
     capacities = 2.2 * np.exp(0.15 * np.random.default_rng(3).standard_normal(8))
     for number, c_max in enumerate(capacities):
-        table = laws.simulate(law, law.example(), np.random.default_rng([number, 4]))
+        table = fitting.simulate(law, law.example(), np.random.default_rng([number, 4]))
         tables.append(table.with_columns(pl.col("c") * c_max / 2.2, pl.lit(f"m{number}").alias("model")).drop("run_id"))
     found = universality(law, pl.concat(tables), "model", resamples=100)
     pooled = {each.parameter: each for each in found.partial}

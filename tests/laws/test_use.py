@@ -8,18 +8,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from physlm import laws
+from physlm import fitting
 from physlm.errors import LawDataError, UserError
-from physlm.laws import Fit, Law, registry, simulate
-from physlm.laws.advice import advise, invert
+from physlm.fitting import Fit, simulate
+from physlm.fitting.advice import advise, invert
+from physlm.fitting.design import narrow_enough, next_conditions
+from physlm.fitting.pooling import universality
+from physlm.fitting.robustness import Convention, robustness, standard, under_conventions
+from physlm.laws import Law, registry
 from physlm.laws.capacity import Capacity
 from physlm.laws.chinchilla import Chinchilla
-from physlm.laws.conventions import Convention, robustness, standard, under_conventions
-from physlm.laws.design import narrow_enough, next_conditions
 from physlm.laws.exposures import Exposures
 from physlm.laws.junk import Junk
 from physlm.laws.retry import Retry
-from physlm.laws.universality import universality
 from physlm.report.law_section import conventions_text
 
 
@@ -29,7 +30,7 @@ def study(law: type[Law], number: int = 0, **knobs: Any) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def chinchilla() -> Fit:
-    return laws.fit("chinchilla", study(Chinchilla, seeds=1), resamples=200, compare=False)
+    return fitting.fit("chinchilla", study(Chinchilla, seeds=1), resamples=200, compare=False)
 
 
 # -- advice ------------------------------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def test_advice_asks_for_what_it_needs(chinchilla: Fit) -> None:
 def test_one_new_run_lies_in_its_interval_at_the_nominal_rate() -> None:
     inside = []
     for number in range(60):
-        fit = laws.fit("retry", study(Retry, number), resamples=100, compare=False)
+        fit = fitting.fit("retry", study(Retry, number), resamples=100, compare=False)
         found = advise(fit, "max", free=[], at={"q": 0.3})
         share = 1 - 0.22 * np.exp(-2.6 * 0.3)
         new = np.random.default_rng([number, 22]).binomial(1000, share) / 1000
@@ -85,7 +86,7 @@ def test_inverting_a_law_gives_the_value_that_reaches_the_goal() -> None:
     truth = np.array(list(Exposures.example().truth.values()))
     goal = float(Exposures().predict(truth, {"E": np.array([250.0])})[0])
     for number in range(30):
-        fit = laws.fit("exposures", study(Exposures, number), resamples=200, compare=False)
+        fit = fitting.fit("exposures", study(Exposures, number), resamples=200, compare=False)
         found = invert(fit, "E", goal, {})
         covered.append(250.0 in found.interval)
         assert found.value == pytest.approx(250, rel=0.25)
@@ -112,12 +113,12 @@ def test_the_chosen_conditions_shrink_the_interval_more_than_others() -> None:
             rng = np.random.default_rng([number, 23])
             clean = Exposures().predict(np.array(list(truth.values())), {"E": np.array(extra)})
             more = pl.DataFrame({"E": extra, "c": clean * np.exp(0.02 * rng.standard_normal(len(extra)))})
-            fit = laws.fit("exposures", pl.concat([table.select("E", "c"), more]), resamples=200, compare=False)
+            fit = fitting.fit("exposures", pl.concat([table.select("E", "c"), more]), resamples=200, compare=False)
             e = fit.estimate("c_max")
             found.append(e.interval.high - e.interval.low)
         return float(np.mean(found))
 
-    fit = laws.fit("exposures", study(Exposures), resamples=100, compare=False)
+    fit = fitting.fit("exposures", study(Exposures), resamples=100, compare=False)
     design = next_conditions(fit, candidates, "c_max", budget=4)
     chosen = [candidates["E"][i] for i in design.rows]
     assert design.cost == 4
@@ -126,7 +127,7 @@ def test_the_chosen_conditions_shrink_the_interval_more_than_others() -> None:
 
 
 def test_a_design_spends_its_budget_where_it_is_worth_it() -> None:
-    fit = laws.fit("exposures", study(Exposures), resamples=100, compare=False)
+    fit = fitting.fit("exposures", study(Exposures), resamples=100, compare=False)
     candidates = pl.DataFrame({"E": [300.0, 10_000.0], "price": [1.0, 1e6]})
     assert set(next_conditions(fit, candidates, "c_max", budget=10, cost="price").rows) == {0}
     with pytest.raises(UserError, match="no candidate costs at most"):
@@ -135,7 +136,7 @@ def test_a_design_spends_its_budget_where_it_is_worth_it() -> None:
 
 
 def test_one_stops_when_an_interval_is_narrow_enough() -> None:
-    fit = laws.fit("exposures", study(Exposures), resamples=100, compare=False)
+    fit = fitting.fit("exposures", study(Exposures), resamples=100, compare=False)
     assert narrow_enough(fit, "c_max", 0.5)
     assert not narrow_enough(fit, "c_max", 1e-6)
 
@@ -146,7 +147,7 @@ def test_one_stops_when_an_interval_is_narrow_enough() -> None:
 def test_conclusions_that_a_convention_turns_are_flagged() -> None:
     """Sizes that count an embedding of 2·10⁹ parameters give other exponents."""
     table = study(Chinchilla, seeds=1)
-    usual = laws.fit("chinchilla", table, resamples=100, compare=False)
+    usual = fitting.fit("chinchilla", table, resamples=100, compare=False)
     conventions = [*standard(Chinchilla, table, usual), Convention("with embeddings", {"N": pl.col("N") + 2e9})]
     outcomes = under_conventions(Chinchilla, table, conventions, resamples=100, compare=False)
     flips = {o.name: o.flips for o in outcomes}
@@ -181,8 +182,8 @@ def test_one_constant_for_all_or_one_for_each() -> None:
 
 
 def test_every_law_can_give_advice() -> None:
-    for name, law in registry().items():
-        fit = laws.fit(name, study(law), resamples=30, compare=False)
+    for name, law in registry.items():
+        fit = fitting.fit(name, study(law), resamples=30, compare=False)
         numbers = [v.name for v in law.variables if not v.category][:1]
         at = {v.name: fit.levels[v.name][0] if v.category else fit.data[v.name][0] for v in law.variables}
         found = advise(fit, "max", free=numbers, at={k: v for k, v in at.items() if k not in numbers})
@@ -199,11 +200,11 @@ def test_columns_that_no_task_has_are_made_of_its_knobs() -> None:
         pl.lit("bits_per_parameter").alias("measure"),
         pl.col(Junk.response.name).alias("value"),
     )
-    needed = laws.needed(Junk)
+    needed = fitting.needed(Junk)
     assert {"task.junk_fraction", "task.tag", "training.exposures"} <= set(needed.columns)
     assert needed.measures(["loss", "bits_per_parameter", "bits_per_parameter_max"]) == ["bits_per_parameter"]
-    made = laws.fit("junk", knobs, resamples=30, compare=False)
-    named = laws.fit("junk", rows, resamples=30, compare=False)
+    made = fitting.fit("junk", knobs, resamples=30, compare=False)
+    named = fitting.fit("junk", rows, resamples=30, compare=False)
     assert made.levels == named.levels
     assert made.values == pytest.approx(named.values)
 
@@ -217,7 +218,7 @@ def test_a_catalogues_table_is_tried_under_the_other_count_of_parameters() -> No
         runs.with_columns(pl.lit(measure).alias("measure"), wide[name].alias("value"))
         for name, measure in (("B", "bits_max"), ("bits", "learned_bits"))
     )
-    usual = laws.fit("capacity", long, resamples=50, compare=False)
+    usual = fitting.fit("capacity", long, resamples=50, compare=False)
     outcomes = {o.name: o for o in robustness(Capacity, long, usual, resamples=50, compare=False)}
     assert outcomes["as usual"].fit is not None
     assert outcomes["as usual"].fit.values == pytest.approx(usual.values)

@@ -14,19 +14,19 @@ from physlm.datasets.evaluations import asks, languages, variant
 from physlm.measures import answers as asking
 from physlm.measures.accuracy import BY_OPERATIONS, Accuracy, observations, share_stderr
 from physlm.measures.answers import Answers, ask
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.models import generation, parse
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.generation import Prompt, Written
 from physlm.tasks import Stream, Task, Verdict, build, registry
 from physlm.tasks.mano import ManoConfig
 
-ASKING = [name for name, cls in registry().items() if asks(cls)]
+ASKING = [name for name, cls in registry.items() if asks(cls)]
 COUNT = 60
 
 
 def tiny(name: str) -> Task[Any]:
-    cls = registry()[name]
+    cls = registry[name]
     return cls(cls.config_type.model_validate(cls.presets["tiny"]))
 
 

@@ -10,7 +10,7 @@ from physlm import experiment, steps
 from physlm.catalog import Observation
 from physlm.errors import ExperimentError
 from physlm.measures.attention import Attention, adjacent, flow, levels
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
 from physlm.tasks.cfg import Cfg, CfgConfig

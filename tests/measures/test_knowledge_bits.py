@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
 from physlm.measures.knowledge_bits import KnowledgeBits, observations
+from physlm.measures.measure import Member
 from physlm.measures.windows import Scored, score
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
 from physlm.tasks import build, registry
 from physlm.tasks.biod import NAME, VALUE, Biod, BiodConfig
 from physlm.tasks.bios import Bios, BiosConfig
-from physlm.tasks.contract import Stream
+from physlm.tasks.task import Stream
 
 TASK = Biod(BiodConfig(people=200, attributes=3, chunks=2, diversity=16, chunk_length=2, vocabulary=8, name_length=4))
 MEMBER = Member(TASK, seed=0, context_length=TASK.max_length, parameters_counted=1000)
@@ -101,7 +101,7 @@ BIOS = Bios(BiosConfig.model_validate({**Bios.presets["tiny"], "people": 200, "s
 
 def planted_bios(task: Bios, name_loss: float, value_loss: float) -> dict[str, Observation]:
     """Observations of a model with this loss on each name, and on each of a person's values."""
-    task = task.useful
+    task = task.without_distractors
     instances = task.sample(Stream("test"), np.arange(task.config.people))
     told = task.knowledge.told(instances)
     owner = np.repeat(np.arange(len(instances)), instances.lengths)
@@ -150,7 +150,7 @@ def test_members_of_one_language_are_measured_together_and_questions_left_out() 
     assert plain == mixed
     assert {o.measure: o for o in plain}["learned_bits"].value < 0
     assert KnowledgeBits.suits(asking) is None
-    assert KnowledgeBits.suits(build(registry()["mano"].config_type())) == "mano has no facts to count"
+    assert KnowledgeBits.suits(build(registry["mano"].config_type())) == "mano has no facts to count"
 
 
 def test_junk_is_not_scored() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from physlm import grammars
 from physlm.measures import loss
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.measures.windows import Scored
 from physlm.tasks.biod import NAME, Biod, BiodConfig
 from physlm.tasks.cfg import Cfg, CfgConfig
-from physlm.tasks.contract import Stream
+from physlm.tasks.task import Stream
 from physlm.training.packing import pack
 
 TASK = Biod(BiodConfig(people=100, attributes=3))

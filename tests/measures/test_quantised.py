@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physlm import measures
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.measures.quantised import QUANTISATIONS, Quantisation, round_weights, rounded
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config

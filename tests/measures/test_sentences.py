@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from physlm import grammars, randomness
 from physlm.catalog import Observation
 from physlm.measures import diversity, kl, registry, validity
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.measures.sentences import Sentences, write
 from physlm.models import parse
 from physlm.models.decoder import Decoder, initialise
@@ -174,7 +174,7 @@ def test_a_model_is_measured_the_same_in_any_company(name: str, monkeypatch: pyt
     for path, parameter in alone.named_parameters():
         parameter.data.copy_(dict(together.named_parameters())[path][1:])
     members = [Member(TASK, seed, TASK.max_length, 1) for seed in (0, 1)]
-    measure = registry()[name]
+    measure = registry[name]
     found, expected = measure().take(together, members)[1], measure().take(alone, members[1:])[0]
     assert [row.measure for row in found] == [row.measure for row in expected]
     for a, b in zip(found, expected, strict=True):
@@ -185,5 +185,5 @@ def test_a_model_is_measured_the_same_in_any_company(name: str, monkeypatch: pyt
 def test_other_tasks_have_no_grammar(name: str) -> None:
     from physlm.tasks.mano import Mano, ManoConfig
 
-    assert registry()[name].suits(Mano(ManoConfig())) == "mano has no grammar"
-    assert registry()[name].suits(TASK) is None
+    assert registry[name].suits(Mano(ManoConfig())) == "mano has no grammar"
+    assert registry[name].suits(TASK) is None

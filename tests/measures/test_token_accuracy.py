@@ -7,8 +7,8 @@ import pytest
 
 from physlm.measures.token_accuracy import observation
 from physlm.measures.windows import Scored
-from physlm.tasks.contract import Stream
 from physlm.tasks.copying import Copying, CopyingConfig
+from physlm.tasks.task import Stream
 
 TASK = Copying(CopyingConfig(length=4, symbols=3))
 

@@ -15,7 +15,7 @@ from physlm.models.decoder import Decoder, initialise
 from physlm.models.generation import Prompt, Written, generate
 
 VOCABULARY, MEMBERS = 11, 3
-DECODERS = [name for name in registry() if parse({"type": name}).causal]
+DECODERS = [name for name in registry if parse({"type": name}).causal]
 KEYS = [randomness.key("test", member) for member in range(MEMBERS)]
 
 

@@ -11,10 +11,10 @@ from physlm.models.architecture import DecoderConfig
 from physlm.models.parts.attention import Attention, attend
 from physlm.models.parts.averaging import Uniform
 from physlm.models.parts.canon import Canon
-from physlm.models.parts.contract import MIXERS, Part
 from physlm.models.parts.convolution import convolve
 from physlm.models.parts.experts import Experts
 from physlm.models.parts.norm import LayerNorm, root_mean_square
+from physlm.models.parts.part import MIXERS, Part
 from physlm.models.parts.relative import RelativeBias
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from physlm.igsm import lexicon
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.generation import Prompt, generate
 from physlm.models.gpt2 import Gpt2Config

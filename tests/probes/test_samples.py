@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.probes import controls, scores
 from physlm.probes.linear import Linear
 from physlm.probes.samples import sample, split
 from physlm.tasks.biod import Biod, BiodConfig
 from physlm.tasks.cfg import Cfg, CfgConfig
-from physlm.tasks.contract import Stream
+from physlm.tasks.task import Stream
 
 
 @settings(deadline=None)

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from physlm import catalog, laws
+from physlm import catalog, fitting
 from physlm import experiment as experiments
 from physlm.catalog import Observation
 from physlm.experiment import Experiment
-from physlm.laws import Fit
+from physlm.fitting import Fit
 from physlm.runs import Run
 from physlm.store import LocalStore, Store
 from physlm.training import layout
@@ -105,7 +105,7 @@ def _simulate(
 def _fit_laws(store: Store, experiment: Experiment) -> list[Fit]:
     table = catalog.read(store, experiment.observations_key).sort("tokens")
     final = table.group_by("run_id", "measure", maintain_order=True).last()
-    fits = [laws.fit(name, final, hold_out=pl.col("held_out"), resamples=200) for name in experiment.file.laws]
+    fits = [fitting.fit(name, final, hold_out=pl.col("held_out"), resamples=200) for name in experiment.file.laws]
     for fit in fits:
         store.put_json(f"{experiment.key}/laws/{fit.law}.json", fit.to_json())
     return fits

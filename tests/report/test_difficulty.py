@@ -12,7 +12,7 @@ from physlm import catalog
 from physlm.experiment import Experiment
 from physlm.report import difficulty, page
 from physlm.report.conditions import conditions
-from physlm.report.evidence import gather
+from physlm.report.page_data import gather
 from physlm.store import LocalStore
 
 Simulate = Callable[..., Experiment]

@@ -9,17 +9,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from physlm import laws
-from physlm.laws import Fit, registry, simulate
+from physlm import fitting
+from physlm.fitting import Fit, simulate
+from physlm.fitting.pooling import universality
+from physlm.laws import registry
 from physlm.laws.exposures import Exposures
-from physlm.laws.universality import universality
 from physlm.report.figures import Drawing, groups, held_out, interval, isoflop, law, profiles, residuals
 
 
 def fitted(name: str) -> Fit:
-    cls = registry()[name]
+    cls = registry[name]
     table = simulate(cls, cls.example(), np.random.default_rng(2))
-    return laws.fit(name, table, hold_out=cls.example().hold_out, resamples=40, compare=False)
+    return fitting.fit(name, table, hold_out=cls.example().hold_out, resamples=40, compare=False)
 
 
 def check(drawing: Drawing | None) -> None:
@@ -34,7 +35,7 @@ def check(drawing: Drawing | None) -> None:
     plt.close(drawing.figure)
 
 
-@pytest.mark.parametrize("name", list(registry()))
+@pytest.mark.parametrize("name", list(registry))
 def test_every_law_can_be_drawn(name: str) -> None:
     fit = fitted(name)
     for drawing in (law.draw(fit), held_out.draw(fit), residuals.draw(fit), profiles.draw(fit)):

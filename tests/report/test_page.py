@@ -13,8 +13,8 @@ import pytest
 
 from physlm.errors import MissingObject
 from physlm.experiment import Experiment, parse
-from physlm.laws import Fit
-from physlm.report import page, wording
+from physlm.fitting import Fit
+from physlm.report import formatting, page
 from physlm.store import LocalStore
 
 Simulate = Callable[..., Experiment]
@@ -45,7 +45,7 @@ def whole(finished: Finished) -> tuple[str, Element]:
 def test_it_answers_the_question_with_the_interval(finished: Finished, whole: tuple[str, Element]) -> None:
     _, experiment, fit = finished
     _, tree = whole
-    value, reach = wording.between(fit.headline.value, fit.headline.interval.low, fit.headline.interval.high)
+    value, reach = formatting.between(fit.headline.value, fit.headline.interval.low, fit.headline.interval.high)
     assert [words(h) for h in tree.iter("h1")] == [experiment.file.question]
     answer = next(words(p) for p in tree.iter("p") if p.get("class") == "answer")
     assert answer == (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from physlm.report import wording
+from physlm.report import formatting
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from physlm.report import wording
     ],
 )
 def test_number(value: float | None, text: str) -> None:
-    assert wording.number(value) == text
+    assert formatting.number(value) == text
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_number(value: float | None, text: str) -> None:
     ],
 )
 def test_tick(value: float, text: str) -> None:
-    assert wording.tick(value) == text
+    assert formatting.tick(value) == text
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_tick(value: float, text: str) -> None:
     ],
 )
 def test_with_error(value: float, stderr: float | None, text: str) -> None:
-    assert wording.with_error(value, stderr) == text
+    assert formatting.with_error(value, stderr) == text
 
 
 def test_between_rounds_to_the_width_of_the_interval() -> None:
-    assert wording.between(1.8534, 1.7911, 1.9203) == ("1.85", "1.79 to 1.92")
-    assert wording.between(118.2, 90.1, 160.4) == ("118", "90 to 160")
-    assert wording.between(2.0, 2.0, 2.0) == ("2.00", "2.00 to 2.00")
-    assert wording.between(2.0, 1.0, float("inf")) == ("2.00", "1.00 to ∞")
+    assert formatting.between(1.8534, 1.7911, 1.9203) == ("1.85", "1.79 to 1.92")
+    assert formatting.between(118.2, 90.1, 160.4) == ("118", "90 to 160")
+    assert formatting.between(2.0, 2.0, 2.0) == ("2.00", "2.00 to 2.00")
+    assert formatting.between(2.0, 1.0, float("inf")) == ("2.00", "1.00 to ∞")
 
 
 def test_several() -> None:
-    assert wording.several([]) == ""
-    assert wording.several(["a", "b", "c"]) == "a, b and c"
-    assert wording.several(list("abcdefgh"), most=4) == "a, b, c and 5 more"
+    assert formatting.several([]) == ""
+    assert formatting.several(["a", "b", "c"]) == "a, b and c"
+    assert formatting.several(list("abcdefgh"), most=4) == "a, b, c and 5 more"

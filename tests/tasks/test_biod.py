@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from physlm.tasks.biod import NAME, VALUE, Biod, BiodConfig
-from physlm.tasks.contract import Stream
+from physlm.tasks.task import Stream
 
 configs = st.builds(
     lambda n, k, c, length, t, d, name, seed: BiodConfig(
@@ -145,10 +145,10 @@ def test_all_names_can_be_taken() -> None:
 
 def test_junk_leaves_the_useful_persons_and_what_can_be_known_alone() -> None:
     task = Biod(BiodConfig(**JUNK, tag=True))
-    assert task.useful.config.junk_people == 0
-    assert list(task.useful.vocabulary) == list(task.vocabulary)
+    assert task.without_distractors.config.junk_people == 0
+    assert list(task.without_distractors.vocabulary) == list(task.vocabulary)
     assert task.bits_max == Biod(BiodConfig(people=40, attributes=3, vocabulary=9, diversity=5)).bits_max
-    sample = task.useful.sample(Stream("test"), np.arange(40))
+    sample = task.without_distractors.sample(Stream("test"), np.arange(40))
     assert (sample.tokens.reshape(40, -1)[:, 1] == len(task.vocabulary) - 1).all()
     shares = np.array([40, 120]) / 160
     assert task.floor() == pytest.approx(-(shares * np.log(shares / [40, 360])).sum() + log(6))

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from physlm.people import ATTRIBUTES, FACTS, World, pools
-from physlm.people.wordings import QUESTIONS, SENTENCES
+from physlm.people.templates import QUESTIONS, SENTENCES
 from physlm.tasks import bios as bios_module
 from physlm.tasks.biographies import BIOGRAPHY, CELEBRITY, GENDER, JUNK, NAME, QUESTION, VALUE
 from physlm.tasks.bios import Bios, BiosConfig
-from physlm.tasks.contract import Instances, Stream
+from physlm.tasks.task import Instances, Stream
 from physlm.training.packing import pack
 
 TRAIN, TEST = Stream("train", 1), Stream("test", 1)
@@ -169,7 +169,7 @@ def test_an_exposure_tells_each_person_once_with_its_facts(
 
 def test_persons_are_the_same_whatever_is_mixed_in() -> None:
     plain = bios(people=60).facts()
-    for task in (bios(**EVERYTHING), bios(**EVERYTHING).useful):
+    for task in (bios(**EVERYTHING), bios(**EVERYTHING).without_distractors):
         for name, column in task.facts().items():
             np.testing.assert_array_equal(column, plain[name])
     assert list(bios(**EVERYTHING).vocabulary) == list(bios(people=60).vocabulary)
@@ -284,7 +284,7 @@ def test_texts_come_together_on_demand_and_every_one_comes() -> None:
     assert all(len(np.unique(turn[:, 0])) == 40 for turn in person)
     assert together.floor() is None
     assert together.surprisal(instances) is None
-    assert together.useful.config.texts_together == 1
+    assert together.without_distractors.config.texts_together == 1
 
 
 # -- labels ------------------------------------------------------------------------------------------------------------
@@ -458,7 +458,7 @@ def test_other_wordings_tell_the_same() -> None:
     for changes in (EVERYTHING, {"wordings": 1, "permute": False}, {"qa_fraction": 1.0}):
         task = bios(**{"people": 60, "sentences": 50, **changes})
         indices = np.arange(task.population)
-        original, other, third = task.sample(TRAIN, indices), *(task.reword(TRAIN, indices, k) for k in (0, 1))
+        original, other, third = task.sample(TRAIN, indices), *(task.paraphrase(TRAIN, indices, k) for k in (0, 1))
         for label in ("kind", "person", "company"):
             np.testing.assert_array_equal(each(original, label), each(other, label))
         asked = each(original, "kind") == QUESTION

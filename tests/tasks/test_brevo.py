@@ -70,7 +70,7 @@ def test_exactly_the_topological_orders_of_the_ancestors_pass() -> None:
 
 def test_paraphrases_list_the_edges_in_another_order() -> None:
     task = brevo(vertices=7, name_symbols=7)
-    original, other = task.sample(Stream(), MANY), task.reword(Stream(), MANY, 4)
+    original, other = task.sample(Stream(), MANY), task.paraphrase(Stream(), MANY, 4)
     for i in range(len(MANY)):
         assert graph(original.truth[i].tolist()) == graph(other.truth[i].tolist())
         np.testing.assert_array_equal(task.completion(original, i), task.completion(other, i))

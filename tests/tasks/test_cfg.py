@@ -29,7 +29,7 @@ def small(**knobs: object) -> Cfg:
 
 
 def test_it_is_registered() -> None:
-    assert registry()["cfg"] is Cfg
+    assert registry["cfg"] is Cfg
     assert isinstance(build(SMALL), Cfg)
 
 

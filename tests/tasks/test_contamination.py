@@ -17,7 +17,7 @@ from physlm.tasks import Instances, Stream, build, registry
 from physlm.tasks.contamination import Contamination, ContaminationConfig
 
 TRAIN, TEST = Stream("train", 3), Stream("test", 3)
-BIOS = {"type": "bios", **registry()["bios"].presets["tiny_qa"], "people": 60}
+BIOS = {"type": "bios", **registry["bios"].presets["tiny_qa"], "people": 60}
 INNER: dict[str, dict[str, Any]] = {
     "bios": BIOS,
     "biod": {"type": "biod", "people": 50, "vocabulary": 16, "diversity": 16},
@@ -161,8 +161,8 @@ def test_knowledge_is_counted_as_without_a_leak() -> None:
         found, plain = task.knowledge, task.inner.knowledge
         assert found is not None
         assert plain is not None
-        useful = task.useful.sample(TEST, np.arange(found.people))
-        expected = task.inner.useful.sample(TEST, np.arange(found.people))
+        useful = task.without_distractors.sample(TEST, np.arange(found.people))
+        expected = task.inner.without_distractors.sample(TEST, np.arange(found.people))
         np.testing.assert_array_equal(useful.tokens, expected.tokens)
         np.testing.assert_array_equal(found.told(useful), plain.told(expected))
         assert (found.value_bits, found.bits_max) == (plain.value_bits, plain.bits_max)
@@ -194,7 +194,7 @@ def test_the_inner_task_is_part_of_a_runs_identity_and_can_be_varied() -> None:
     assert len({run.run_id for run in runs}) == 4
     assert [run.description()["task.inner.operations"] for run in runs] == [1, 1, 2, 2]
     assert runs[0].canonical()["task"]["inner"] == {"type": "mano", "modulus": 5, "operations": 1}
-    assert runs[0].canonical()["versions"]["task"] == 1000 * Contamination.version + registry()["mano"].version
+    assert runs[0].canonical()["versions"]["task"] == 1000 * Contamination.version + registry["mano"].version
     assert ContaminationConfig.model_validate(runs[0].task.model_dump(mode="json")) == runs[0].task
     with pytest.raises(ExperimentError, match=r"task\.inner\.hops: no such knob"):
         parse(EXPERIMENT.replace("task.inner.operations", "task.inner.hops"))

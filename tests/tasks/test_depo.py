@@ -23,7 +23,7 @@ def words(task: Depo, instances: Instances, i: int) -> list[str]:
 
 def test_paraphrases_list_the_edges_in_another_order() -> None:
     task = depo(vertices=8, name_symbols=9)
-    original, other = task.sample(Stream(), MANY), task.reword(Stream(), MANY, 4)
+    original, other = task.sample(Stream(), MANY), task.paraphrase(Stream(), MANY, 4)
     np.testing.assert_array_equal(original.offsets, other.offsets)
     for i in range(len(MANY)):
         assert sorted(original[i]) == sorted(other[i])

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from physlm.people import FACTS
 from physlm.tasks.biographies import NAME, QUESTION, VALUE
-from physlm.tasks.contract import Stream
 from physlm.tasks.manipulation import KINDS, NOUNS, Manipulation, ManipulationConfig
+from physlm.tasks.task import Stream
 
 TRAIN, TEST = Stream("train", 2), Stream("test", 2)
 SMALL = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from physlm import experiment
 from physlm.runs import Run
-from physlm.training import grouping
+from physlm.training import cohort_tuning
 
 TEXT = """
 apiVersion: physlm/v1
@@ -33,7 +33,7 @@ def test_groups_are_of_the_quickest_size(count: int, cache_holds: int) -> None:
     def rate(group: Sequence[Run]) -> float:
         return 1000.0 * len(group) if len(group) <= cache_holds else 300.0 * cache_holds
 
-    groups = grouping.split(RUNS[:count], CPU, rate)
+    groups = cohort_tuning.split(RUNS[:count], CPU, rate)
     assert sorted(run.run_id for group in groups for run in group) == sorted(run.run_id for run in RUNS[:count])
     if count <= max(7, cache_holds):
         assert len(groups) == min(1, count)
@@ -42,9 +42,9 @@ def test_groups_are_of_the_quickest_size(count: int, cache_holds: int) -> None:
 
 
 def test_a_short_training_is_not_split() -> None:
-    assert len(grouping.split(RUNS, CPU, lambda group: 1e9 / len(group))) == 1
+    assert len(cohort_tuning.split(RUNS, CPU, lambda group: 1e9 / len(group))) == 1
 
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_the_device_is_measured_by_real_steps(members: int) -> None:
-    assert 10 < grouping.tokens_per_second(RUNS[:members], CPU) < 1e9
+    assert 10 < cohort_tuning.tokens_per_second(RUNS[:members], CPU) < 1e9

@@ -12,8 +12,8 @@ import torch
 
 from physlm import catalog, experiment, probes, steps
 from physlm.errors import ExperimentError, Interrupted
+from physlm.evaluation import running
 from physlm.measures import find
-from physlm.observing import taking
 from physlm.runs import Run
 from physlm.store import Store, open_store
 from physlm.training import layout
@@ -96,7 +96,7 @@ def test_a_feed_that_starts_anywhere_hides_the_same(runs: tuple[Run, ...]) -> No
 
 def test_an_encoder_learns_to_tell_hidden_tokens(trained: Store, runs: tuple[Run, ...]) -> None:
     for name in ("loss", "token_accuracy"):
-        taking.measure(trained, find(name), runs)
+        running.measure(trained, find(name), runs)
     for run in runs:
         loss, accuracy = (
             catalog.collect(trained, [run.run_id], [find(name).source()]).row(0, named=True)
@@ -133,7 +133,7 @@ def test_a_member_alone_and_stopped_on_its_way_ends_the_same(
 
 def test_probes_read_an_encoder(trained: Store, runs: tuple[Run, ...]) -> None:
     probe = probes.make("linear", {})
-    taking.probe(trained, probe, runs[:1])
+    running.probe(trained, probe, runs[:1])
     found = catalog.collect(trained, [runs[0].run_id], [probe.source])
     token = found.filter(
         pl.col("measure") == "probe.linear.token", pl.col("layer").is_null(), pl.col("position").is_null()

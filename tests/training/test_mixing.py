@@ -13,7 +13,7 @@ from physlm import experiment, runs, steps
 from physlm.errors import Interrupted
 from physlm.runs import Run
 from physlm.store import open_store
-from physlm.tasks.contract import Stream
+from physlm.tasks.task import Stream
 from physlm.training import layout
 from physlm.training.checkpoints import load_model
 from physlm.training.loop import Options, train

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from physlm.tasks.biod import Biod, BiodConfig
-from physlm.tasks.contract import Instances, Stream
+from physlm.tasks.task import Instances, Stream
 from physlm.training.packing import Packer, StreamSource, pack
 
 SEPARATOR = 0

@@ -23,7 +23,7 @@ from physlm.experiment import Experiment
 from physlm.models.gpt2 import Gpt2Config
 from physlm.runs import Run
 from physlm.store import Store, open_store
-from physlm.training import layout, sharing
+from physlm.training import layout, rank_assignment
 from physlm.training.checkpoints import load_model
 from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
@@ -99,7 +99,7 @@ def alone(study: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_two_ranks_get_what_one_gets(study: Experiment, alone: Store, tmp_path: Path) -> None:
     """The smaller model is replicated, the larger one sharded."""
-    division = sharing.divide([[one] for one in study.runs], 0, 2, MEMORY)
+    division = rank_assignment.divide([[one] for one in study.runs], 0, 2, MEMORY)
     assert [one.model.width for (one,) in division.replicated] == [8]
     assert [one.model.width for one in division.sharded] == [16]
     heard = run(torchrun(tmp_path, study, "--memory", str(MEMORY)))
@@ -114,7 +114,7 @@ def test_members_are_spread_over_ranks(tmp_path: Path) -> None:
     ours, theirs = open_store(tmp_path / "ours"), open_store(tmp_path / "theirs")
     heard = run(torchrun(tmp_path / "ours", study))
     for rank in range(2):
-        (cohort,) = sharing.divide([study.runs], rank, 2, 1e12).spread
+        (cohort,) = rank_assignment.divide([study.runs], rank, 2, 1e12).spread
         assert len(cohort) == 2
         train(theirs, cohort, Options(CPU))
     assert curves(ours, study.runs).equals(curves(theirs, study.runs))
@@ -230,7 +230,7 @@ def test_gradients_accumulate_over_passes() -> None:
 def test_every_run_has_one_owner_or_all(seeds: int, size: int, capacity: float) -> None:
     study = experiment.parse(TEXT.replace("seeds: [0]", f"seeds: {list(range(seeds))}"))
     cohorts = [[run for run in study.runs if run.model.width == width] for width in (8, 16)]
-    divisions = [sharing.divide(cohorts, rank, size, capacity) for rank in range(size)]
+    divisions = [rank_assignment.divide(cohorts, rank, size, capacity) for rank in range(size)]
     assert len({tuple(run.run_id for run in d.sharded) for d in divisions}) == 1
     spread = [run.run_id for d in divisions for cohort in d.spread for run in cohort]
     together = [run.run_id for cohort in divisions[0].replicated for run in cohort]

@@ -17,7 +17,7 @@ from physlm.store import Store, open_store
 from physlm.training import layout
 from physlm.training.config import ScheduleConfig
 from physlm.training.loop import Options, Progress, train
-from physlm.training.schedules import share
+from physlm.training.schedules import lr_factor
 
 CPU = torch.device("cpu")
 # Relative difference of losses between batch shapes: rounding grows while the learning rate stays at its peak.
@@ -39,31 +39,31 @@ measure: [loss]
 
 def test_the_cosine_follows_the_warm_up() -> None:
     config = ScheduleConfig(warmup=0.1, final=0.2)
-    assert share(config, 0, 0) == 0
-    assert share(config, 0.05, 7) == pytest.approx(0.5)
-    assert share(config, 0.1, 9) == pytest.approx(1)
-    assert share(config, 0.55, 0) == pytest.approx(0.6)
-    assert share(config, 1, 0) == pytest.approx(0.2)
-    assert share(ScheduleConfig(warmup=0), 0, 0) == 1
-    assert math.isclose(share(ScheduleConfig(final=1), 0.7, 0), 1)
+    assert lr_factor(config, 0, 0) == 0
+    assert lr_factor(config, 0.05, 7) == pytest.approx(0.5)
+    assert lr_factor(config, 0.1, 9) == pytest.approx(1)
+    assert lr_factor(config, 0.55, 0) == pytest.approx(0.6)
+    assert lr_factor(config, 1, 0) == pytest.approx(0.2)
+    assert lr_factor(ScheduleConfig(warmup=0), 0, 0) == 1
+    assert math.isclose(lr_factor(ScheduleConfig(final=1), 0.7, 0), 1)
 
 
 def test_linear_to_zero_without_warm_up() -> None:
     config = ScheduleConfig(type="linear", warmup=0, final=0)
-    assert [share(config, x, 0) for x in (0, 0.25, 0.5, 1)] == pytest.approx([1, 0.75, 0.5, 0])
+    assert [lr_factor(config, x, 0) for x in (0, 0.25, 0.5, 1)] == pytest.approx([1, 0.75, 0.5, 0])
 
 
 def test_wsd_is_flat_and_then_decays() -> None:
     config = ScheduleConfig(type="wsd", warmup=0.1, final=0.1, decay=0.2)
-    assert [share(config, x, 0) for x in (0.05, 0.1, 0.5, 0.8)] == pytest.approx([0.5, 1, 1, 1])
-    assert [share(config, x, 0) for x in (0.9, 1)] == pytest.approx([0.55, 0.1])
+    assert [lr_factor(config, x, 0) for x in (0.05, 0.1, 0.5, 0.8)] == pytest.approx([0.5, 1, 1, 1])
+    assert [lr_factor(config, x, 0) for x in (0.9, 1)] == pytest.approx([0.55, 0.1])
 
 
 @pytest.mark.parametrize("kind", ["cosine", "linear", "wsd"])
 def test_a_warm_up_may_be_counted_in_steps(kind: str) -> None:
     config = ScheduleConfig.model_validate({"type": kind, "warmup_steps": 4, "final": 1})
-    assert [share(config, 0.3, step) for step in range(6)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
-    assert share(ScheduleConfig(warmup_steps=0, final=1), 0, 0) == 1
+    assert [lr_factor(config, 0.3, step) for step in range(6)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+    assert lr_factor(ScheduleConfig(warmup_steps=0, final=1), 0, 0) == 1
 
 
 @pytest.mark.parametrize(

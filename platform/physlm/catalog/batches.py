@@ -18,7 +18,7 @@ from typing import TypeVar
 import polars as pl
 
 from physlm.catalog.observations import encoded, key
-from physlm.store.contract import Store
+from physlm.store.store import Store
 
 _READERS = 16  # a remote store answers slowly
 _AHEAD = 256  # objects that are asked for at once

@@ -17,7 +17,7 @@ import polars as pl
 from physlm.catalog.batches import batches, concurrently
 from physlm.catalog.observations import OBSERVATION_SCHEMA, key, read, whole
 from physlm.errors import CorruptObject, MissingObject
-from physlm.store.contract import Store
+from physlm.store.store import Store
 
 _CELLS = 1 << 23  # of a spill and of a part: some 100 MB
 _ROW_GROUP = 1 << 13  # of a spill: a range of runs reads little beside its own rows

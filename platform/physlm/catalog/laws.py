@@ -15,8 +15,9 @@ import numpy as np
 
 from physlm.catalog import sealed
 from physlm.errors import UserError
-from physlm.laws import Fit, describe
-from physlm.store.contract import Store
+from physlm.fitting import Fit
+from physlm.laws import describe
+from physlm.store.store import Store
 
 Status = Literal["holds", "refuted", "undecided"]
 _COUNTER_EXAMPLES = 20

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from physlm.errors import CorruptObject
-from physlm.store.contract import Store
+from physlm.store.store import Store
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from physlm.catalog import sealed
 from physlm.errors import MissingObject, UserError
-from physlm.laws import Fit, describe, registry
-from physlm.store.contract import Store
+from physlm.fitting import Fit
+from physlm.laws import describe, registry
+from physlm.store.store import Store
 
 LEVEL, RESAMPLES = 0.95, 1000  # of the intervals that registered laws are judged by
 
@@ -53,8 +54,8 @@ def register(
         "experiment": name,
         "experiment_id": experiment_id,
         "question": question,
-        "laws": {law: sealed.digest(describe(registry()[law]())) for law in laws},
-        "forms": {law: registry()[law].latex for law in laws},
+        "laws": {law: sealed.digest(describe(registry[law]())) for law in laws},
+        "forms": {law: registry[law].latex for law in laws},
         "level": LEVEL,
         "resamples": RESAMPLES,
         "held_out": sorted(held_out),
@@ -82,7 +83,7 @@ def score(store: Store, registration: Mapping[str, Any], fit: Fit, finished: Seq
         return sealed.read(store, key)
     if fit.law not in registration["laws"] or not set(registration["held_out"]) <= set(finished):
         return None
-    if sealed.digest(describe(registry()[fit.law]())) != registration["laws"][fit.law]:
+    if sealed.digest(describe(registry[fit.law]())) != registration["laws"][fit.law]:
         raise UserError(
             f"the law {fit.law} isn't what was registered as {registration['id']}; score it with the version of physlm "
             "that registered it"

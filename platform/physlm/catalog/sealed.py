@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from physlm.errors import CorruptObject
-from physlm.store.contract import Store
+from physlm.store.store import Store
 
 _DIGITS = 16
 

@@ -61,22 +61,22 @@ def progress(quiet: bool = False) -> Iterator[Listener]:
 def _bars(bars: Progress) -> Listener:
     tasks: dict[str, Any] = {}
 
-    def listen(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if event.step not in tasks:
             tasks[event.step] = bars.add_task(event.step, text="")
         bars.update(tasks[event.step], completed=event.done, total=max(event.total, 1e-12), text=event.text)
 
-    return listen
+    return on_event
 
 
 def _lines() -> Listener:
     """One line when a step begins, at each tenth of it, and at its end."""
     shown: dict[str, int] = {}
 
-    def listen(event: Event) -> None:
+    def on_event(event: Event) -> None:
         tenth = int(10 * event.done / event.total) if event.total else 0
         if tenth > shown.get(event.step, -1):
             shown[event.step] = tenth
             errors.print(f"{event.step}: {10 * tenth} %" + (f"  {event.text}" if event.text else ""), markup=False)
 
-    return listen
+    return on_event

@@ -10,12 +10,12 @@ import polars as pl
 import typer
 import yaml
 
-from physlm import designs, laws, steps
+from physlm import designs, fitting, laws, steps
 from physlm.cli import console
 from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption, load
 from physlm.errors import LawDataError, UserError
-from physlm.laws import tables
-from physlm.laws.design import narrow_enough, next_conditions
+from physlm.fitting import tables
+from physlm.fitting.design import narrow_enough, next_conditions
 from physlm.store import open_store
 
 
@@ -58,8 +58,8 @@ def next_(
 
     Of a table the conditions are chosen from the values that its variables take, and written as CSV.
     """
-    if law not in laws.registry():
-        raise LawDataError(f"there is no law {law!r}; there are {', '.join(laws.registry())}")
+    if law not in laws.registry:
+        raise LawDataError(f"there is no law {law!r}; there are {', '.join(laws.registry)}")
     tried = dict(map(_levels, try_ or []))
     if all(file.suffix in (".yaml", ".yml") for file in files):
         done = [load(file) for file in files]
@@ -69,7 +69,7 @@ def next_(
             steps.collect(opened, each)
             found.append(steps.table_of(opened, each, law))
         last = pl.concat(found, how="diagonal_relaxed").unique(["run_id", "measure"], maintain_order=True)
-        fit = laws.fit(law, last, compare=False)
+        fit = fitting.fit(law, last, compare=False)
         name = _quantity(fit, quantity)
         if not _stops(fit, name, enough, as_json):
             chosen = designs.next_experiment(fit, done, last, name, budget=budget, tried=tried)
@@ -77,7 +77,7 @@ def next_(
             _write(chosen.text, f"{runs}; the interval of {name} shrinks to {chosen.grid.width:.0%}", output, as_json)
     elif len(files) == 1:
         columns_of = tables.mapping(map_ or [])
-        fit = laws.fit(law, tables.read_table(files[0]), columns=columns_of, compare=False)
+        fit = fitting.fit(law, tables.read_table(files[0]), columns=columns_of, compare=False)
         name = _quantity(fit, quantity)
         if not _stops(fit, name, enough, as_json):
             candidates = _candidates(fit, tried, cost)
@@ -100,14 +100,14 @@ def _levels(text: str) -> tuple[str, list[Any]]:
     return path.strip(), found
 
 
-def _quantity(fit: laws.Fit, name: str | None) -> str:
+def _quantity(fit: fitting.Fit, name: str | None) -> str:
     known = [e.name for e in (*fit.estimates, *fit.derived)]
     if name is not None and name not in known:
         raise UserError(f"the law {fit.law} has no quantity {name!r}; it has {', '.join(known)}")
     return name or fit.headline.name
 
 
-def _stops(fit: laws.Fit, name: str, enough: float | None, as_json: bool) -> bool:
+def _stops(fit: fitting.Fit, name: str, enough: float | None, as_json: bool) -> bool:
     """Whether nothing more need be run; says so."""
     if enough is None or not narrow_enough(fit, name, enough):
         return False
@@ -122,7 +122,7 @@ def _stops(fit: laws.Fit, name: str, enough: float | None, as_json: bool) -> boo
     return True
 
 
-def _candidates(fit: laws.Fit, tried: dict[str, list[Any]], cost: str | None) -> pl.DataFrame:
+def _candidates(fit: fitting.Fit, tried: dict[str, list[Any]], cost: str | None) -> pl.DataFrame:
     """All combinations of the values that the variables take in the data, or are to be chosen from."""
     law = fit.model
     if unknown := sorted(set(tried) - {v.name for v in law.variables}):

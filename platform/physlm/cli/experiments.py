@@ -15,10 +15,10 @@ from physlm import catalog, probes, steps
 from physlm import experiment as experiments
 from physlm.cli import console
 from physlm.errors import ExperimentError, LawDataError, UserError
+from physlm.evaluation import jobs
 from physlm.experiment import Experiment
 from physlm.launch import engines, estimate
-from physlm.observing import jobs
-from physlm.report import wording
+from physlm.report import formatting
 from physlm.steps import Listener
 from physlm.store import Store, open_store
 from physlm.store.local import LocalStore
@@ -112,11 +112,11 @@ def run(
     steps.check(experiment)
     opened = open_store(store)
     _serve_metrics(metrics_port)
-    with console.progress(quiet=as_json) as listen:
+    with console.progress(quiet=as_json) as on_event:
         if engine == "local":
-            steps.run(opened, experiment, listen, processes=processes, nproc=nproc)
+            steps.run(opened, experiment, on_event, processes=processes, nproc=nproc)
         else:
-            engines.find(engine)(experiment, store, listen)
+            engines.find(engine)(experiment, store, on_event)
     _show(opened, experiment, as_json)
 
 
@@ -134,10 +134,12 @@ def train(
     steps.check(experiment)
     opened = open_store(store)
     _serve_metrics(metrics_port)
-    with console.progress(quiet=as_json) as listen:
-        steps.plan(opened, experiment, listen)
-        steps.generate(opened, experiment, listen)
-        steps.train(opened, experiment, listen, processes=processes, nproc=nproc, checkpoint_seconds=checkpoint_seconds)
+    with console.progress(quiet=as_json) as on_event:
+        steps.plan(opened, experiment, on_event)
+        steps.generate(opened, experiment, on_event)
+        steps.train(
+            opened, experiment, on_event, processes=processes, nproc=nproc, checkpoint_seconds=checkpoint_seconds
+        )
     totals = steps.trained(opened, experiment)
     if as_json:
         console.print_json({"experiment": experiment.name, "store": opened.url, **totals})
@@ -204,7 +206,7 @@ def probe(
     """
     experiment = load(file)
     if not experiment.probes:
-        raise ExperimentError(f"{file}: probe: names no probe; known are {', '.join(probes.registry())}")
+        raise ExperimentError(f"{file}: probe: names no probe; known are {', '.join(probes.registry)}")
     sources = [job.source for job in jobs.probing(experiment)]
     _step(partial(steps.probe, processes=processes, nproc=nproc), sources, experiment, store, as_json)
 
@@ -223,8 +225,8 @@ def _step(
         raise UserError(
             f"{store}: {len(left)} of {len(experiment.runs)} runs are not trained there; physlm run trains them"
         )
-    with console.progress(quiet=as_json) as listen:
-        step(opened, experiment, listen)
+    with console.progress(quiet=as_json) as on_event:
+        step(opened, experiment, on_event)
     table = catalog.overall(catalog.collect(opened, [run.run_id for run in experiment.runs], sources))
     rows = table.select("run_id", "seed", "measure", "value", "stderr", "chance", "floor", "unit").to_dicts()
     if as_json:
@@ -234,7 +236,7 @@ def _step(
     for name in ("run", "measure", "value", "± stderr", "chance", "floor", "unit"):
         shown.add_column(name, overflow="fold", justify="left" if name in ("run", "measure", "unit") else "right")
     for row in rows:
-        numbers = (wording.number(row[name]) for name in ("value", "stderr", "chance", "floor"))
+        numbers = (formatting.number(row[name]) for name in ("value", "stderr", "chance", "floor"))
         shown.add_row(row["run_id"], row["measure"], *numbers, "" if row["unit"] == "1" else row["unit"])
     console.output.print(shown)
 

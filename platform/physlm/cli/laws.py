@@ -11,16 +11,16 @@ import polars as pl
 import typer
 from rich.table import Table
 
-from physlm import laws, steps
+from physlm import fitting, laws, steps
 from physlm.catalog import laws as known
 from physlm.cli import console
 from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption, load
 from physlm.errors import LawDataError, UserError
-from physlm.laws import advice, tables
-from physlm.laws.chain import chain
-from physlm.laws.conventions import robustness
-from physlm.laws.equivalence import equivalence
-from physlm.laws.universality import universality
+from physlm.fitting import advice, tables
+from physlm.fitting.equivalence import equivalence
+from physlm.fitting.pooling import universality
+from physlm.fitting.robustness import robustness
+from physlm.fitting.two_step import chain
 from physlm.store import open_store
 
 Name = Annotated[str, typer.Argument(metavar="LAW", help="The law's name; `physlm laws list` shows them.")]
@@ -102,7 +102,7 @@ def fit(
             raise LawDataError(f"laws: {name} can't be fitted: {reason}")
     else:
         if law is None:
-            raise LawDataError(f"name a law with --law; there are {', '.join(laws.registry())}")
+            raise LawDataError(f"name a law with --law; there are {', '.join(laws.registry)}")
         options = {
             "columns": tables.mapping(map_ or []),
             "hold_out": tables.condition(hold_out) if hold_out else None,
@@ -114,10 +114,10 @@ def fit(
         if then is not None:
             _chained(law, then, data[law], {k: v for k, v in options.items() if k != "cluster"}, as_json)
             return
-        found = [laws.fit(law, data[law], **options)]
+        found = [fitting.fit(law, data[law], **options)]
     documents = []
     for each in found:
-        kind = laws.registry()[each.law]
+        kind = laws.registry[each.law]
         tried = robustness(kind, data[each.law], each, **options, compare=False) if conventions else []
         groups = universality(kind, data[each.law], by, **options) if by else None
         documents.append(each.to_json())
@@ -139,16 +139,16 @@ def fit(
 def _known(first: str | None, second: str) -> list[str]:
     names = [first or "", second]
     for name in names:
-        if name not in laws.registry():
+        if name not in laws.registry:
             raise LawDataError(
-                f"there is no law {name!r}; name two with --law and --then of {', '.join(laws.registry())}"
+                f"there is no law {name!r}; name two with --law and --then of {', '.join(laws.registry)}"
             )
     return names
 
 
 def _chained(first: str | None, second: str, table: pl.DataFrame, options: dict[str, Any], as_json: bool) -> None:
     one, two = _known(first, second)
-    made = chain(laws.registry()[one], laws.registry()[two], table, **options)
+    made = chain(laws.registry[one], laws.registry[two], table, **options)
     if as_json:
         console.print_json(made.to_json())
         return
@@ -214,7 +214,7 @@ def advise(
     if goal not in ("max", "min"):
         raise UserError(f"--goal must be max or min, got {goal!r}")
     try:
-        found = laws.Fit.from_json(json.loads(file.read_text()))
+        found = fitting.Fit.from_json(json.loads(file.read_text()))
     except OSError as error:
         raise UserError(f"can't read {file}: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -274,7 +274,7 @@ def preregister(
 
 def list_(as_json: Json = False) -> None:
     """All laws, with what each is about."""
-    found = laws.registry()
+    found = laws.registry
     if as_json:
         console.print_json({name: {"title": law.title, "latex": law.latex} for name, law in found.items()})
         return
@@ -288,10 +288,10 @@ def list_(as_json: Json = False) -> None:
 
 def show(law: Name, as_json: Json = False) -> None:
     """A law's formula, its variables with their columns, its parameters with what is published, its rivals."""
-    if law not in laws.registry():
-        raise LawDataError(f"there is no law {law!r}; there are {', '.join(laws.registry())}")
-    cls = laws.registry()[law]
-    form = laws.form_of(cls, cls.example().design)
+    if law not in laws.registry:
+        raise LawDataError(f"there is no law {law!r}; there are {', '.join(laws.registry)}")
+    cls = laws.registry[law]
+    form = fitting.form_of(cls, cls.example().design)
     if as_json:
         console.print_json(laws.describe(form))
         return

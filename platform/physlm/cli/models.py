@@ -38,7 +38,7 @@ def list_models(
     """Show what each architecture needs: parameters, FLOPs per token, memory in training."""
     rows = {}
     left_out = {}
-    for name in models.registry():
+    for name in models.registry:
         try:
             rows[name] = _needs(runs.model_config(name, settings or []), vocabulary, context, batch)
         except ExperimentError as error:
@@ -100,7 +100,7 @@ def _needs(config: ModelConfig, vocabulary: int, context: int, batch: int) -> di
 
 
 def _summary(name: str) -> str:
-    return inspect.cleandoc(models.registry()[name].__doc__ or "").splitlines()[0].rstrip(".")
+    return inspect.cleandoc(models.registry[name].__doc__ or "").splitlines()[0].rstrip(".")
 
 
 def _bytes(size: float) -> str:

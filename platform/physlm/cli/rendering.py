@@ -10,7 +10,7 @@ from rich.text import Text
 
 from physlm.cli import console
 from physlm.datasets import evaluations
-from physlm.tasks.contract import Instances, Task
+from physlm.tasks.task import Instances, Task
 
 # Foreground colours of label classes, told apart on dark and light ground; more classes begin anew.
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_cyan", "bright_magenta", "bright_yellow")

@@ -25,8 +25,8 @@ from physlm.datasets import answers, cards, evaluations, open_dataset, statistic
 from physlm.errors import UserError
 from physlm.steps import Event
 from physlm.store import open_store
-from physlm.tasks import contract
-from physlm.tasks.contract import Instances, Stream, Task, TaskConfig
+from physlm.tasks import task as contract
+from physlm.tasks.task import Instances, Stream, Task, TaskConfig
 
 Name = Annotated[str, typer.Argument(metavar="TASK", help="The task's name; `physlm tasks list` shows them.")]
 Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="Begin with these published settings.")]
@@ -69,7 +69,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _build(name: str, preset: str | None, settings: Sequence[str] | None) -> Task[Any]:
     """The task that the options describe. Raises UserError for what isn't known."""
-    cls = tasks.registry().get(name)
+    cls = tasks.registry.get(name)
     knobs: dict[str, Any] = {}
     if cls is not None and preset is not None:
         if preset not in cls.presets:
@@ -106,7 +106,7 @@ def _stream(split: str, seed: int) -> Stream:
 
 def list_(as_json: Json = False) -> None:
     """List the tasks, each with a sentence and its presets."""
-    languages = tasks.registry()
+    languages = tasks.registry
     if as_json:
         console.print_json(
             [
@@ -379,7 +379,7 @@ def write(
         key = f"worlds/{card['world_id']}"
         size = ""
     else:
-        with console.progress(quiet=as_json) as listen:
+        with console.progress(quiet=as_json) as on_event:
             data = write_dataset(
                 opened,
                 task.config,
@@ -388,7 +388,7 @@ def write(
                 tokens=None if tokens is None else int(tokens),
                 labels=labels,
                 workers=workers,
-                listen=lambda done, total: listen(Event("write", done, total)),
+                on_progress=lambda done, total: on_event(Event("write", done, total)),
             )
         card, key = dict(data.card), data.key
         size = f"{data.instances:,} instances, {data.tokens:,} tokens, {len(data.shards):,} shards; "

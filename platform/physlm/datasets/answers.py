@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from physlm import runs
 from physlm.datasets.evaluations import asks
 from physlm.errors import ExperimentError, UserError
-from physlm.tasks.contract import Split, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.task import Split, Stream, Task, TaskConfig, Verdict
 
 _TOGETHER = 256  # questions sampled at once
 _INT64 = range(-(2**63), 2**63)

@@ -12,8 +12,8 @@ from typing import Any
 
 import physlm
 from physlm.runs import world_id
-from physlm.store.contract import Store
-from physlm.tasks.contract import Stream, Task
+from physlm.store.store import Store
+from physlm.tasks.task import Stream, Task
 
 LICENCE = "Apache-2.0"
 

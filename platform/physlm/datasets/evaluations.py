@@ -22,8 +22,8 @@ import numpy as np
 import polars as pl
 
 from physlm.datasets.layout import evaluation_key
-from physlm.store.contract import Store
-from physlm.tasks.contract import Instances, Stream, Task
+from physlm.store.store import Store
+from physlm.tasks.task import Instances, Stream, Task
 
 BASE = "test"  # the set with the language's own knobs, beside those of `Task.evaluations`
 STREAM = Stream("test", 0)

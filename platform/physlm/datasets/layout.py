@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from physlm.tasks.contract import Stream
+from physlm.tasks.task import Stream
 
 
 def world_prefix(world_id: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from physlm import runs
 from physlm.datasets.processes import processes
 from physlm.errors import UserError
-from physlm.tasks.contract import Instances, Stream, TaskConfig
+from physlm.tasks.task import Instances, Stream, TaskConfig
 
 _AHEAD = 2  # batches waiting for each process
 

@@ -13,8 +13,8 @@ from physlm import tasks
 from physlm.datasets import shards
 from physlm.datasets.shards import Shard
 from physlm.errors import StoreError, UserError
-from physlm.store.contract import Store
-from physlm.tasks.contract import Instances, Task
+from physlm.store.store import Store
+from physlm.tasks.task import Instances, Task
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DataSet:
     def task(self) -> Task[Any]:
         """The language that it is in."""
         knobs = self.card["task"]
-        return tasks.build(tasks.registry()[knobs["type"]].config_type.model_validate(knobs))
+        return tasks.build(tasks.registry[knobs["type"]].config_type.model_validate(knobs))
 
     @cached_property
     def shards(self) -> tuple[Shard, ...]:

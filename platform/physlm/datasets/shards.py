@@ -23,8 +23,8 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from physlm.errors import CorruptObject
-from physlm.store.contract import Store
-from physlm.tasks.contract import Instances, Task
+from physlm.store.store import Store
+from physlm.tasks.task import Instances, Task
 
 
 @dataclass(frozen=True)

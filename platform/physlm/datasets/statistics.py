@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm.datasets.evaluations import asks
-from physlm.tasks.contract import Instances, Stream, Task
+from physlm.tasks.task import Instances, Stream, Task
 
 _ERRORS = 5  # standard errors within which a figure agrees
 

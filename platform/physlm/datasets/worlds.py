@@ -15,8 +15,8 @@ from safetensors.numpy import save as save_arrays
 from physlm import runs
 from physlm.datasets import cards, evaluations, layout
 from physlm.errors import StoreError
-from physlm.store.contract import Store
-from physlm.tasks.contract import Task, TaskConfig
+from physlm.store.store import Store
+from physlm.tasks.task import Task, TaskConfig
 
 
 def write_world(store: Store, config: TaskConfig) -> dict[str, Any]:

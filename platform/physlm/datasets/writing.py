@@ -24,8 +24,8 @@ from physlm.datasets.shards import Shard
 from physlm.datasets.worlds import write_world
 from physlm.errors import Interrupted, UserError
 from physlm.store import open_store
-from physlm.store.contract import Store
-from physlm.tasks.contract import Stream, Task, TaskConfig
+from physlm.store.store import Store
+from physlm.tasks.task import Stream, Task, TaskConfig
 
 SHARD_TOKENS = 1 << 20  # about so many in a shard
 _PILOT = 256  # instances whose mean length says how many make a shard
@@ -71,7 +71,7 @@ def write_dataset(
     tokens: int | None = None,
     labels: bool = False,
     workers: int = 1,
-    listen: Listener = lambda done, total: None,
+    on_progress: Listener = lambda done, total: None,
     shard_tokens: int = SHARD_TOKENS,
 ) -> DataSet:
     """Write the stream's first `instances`, or as many as reach `tokens`, with the world; what is stored is kept.
@@ -93,12 +93,14 @@ def write_dataset(
     if store.exists(f"{prefix}/card.json"):
         found = open_dataset(store, prefix)
         if found.labelled or not labels:
-            listen(amount, amount)
+            on_progress(amount, amount)
             return found
     per_shard = max(1, int(shard_tokens / pilot.lengths.mean()))
     writer = _Writer(store, task, stream, per_shard, labels, workers)
     try:
-        done = writer.by_instances(amount, listen) if unit == "instances" else writer.by_tokens(amount, listen)
+        done = (
+            writer.by_instances(amount, on_progress) if unit == "instances" else writer.by_tokens(amount, on_progress)
+        )
     except KeyboardInterrupt:
         raise Interrupted("stopped; every whole shard is stored") from None
     card = {
@@ -128,7 +130,7 @@ class _Writer:
         self.prefix = layout.shards_prefix(runs.world_id(task.config), stream)
         self.stored = set(store.list(self.prefix))
 
-    def by_instances(self, amount: int, listen: Listener) -> list[Shard]:
+    def by_instances(self, amount: int, on_progress: Listener) -> list[Shard]:
         """The shards of the first `amount` instances."""
         done: list[Shard] = []
         starts = iter(range(0, amount, self.per_shard))
@@ -139,10 +141,10 @@ class _Writer:
         with processes(self.workers) as pool:
             for shard in self._written(pool, following, lambda first: min(self.per_shard, amount - first)):
                 done.append(shard)
-                listen(sum(s.stop - s.first for s in done), amount)
+                on_progress(sum(s.stop - s.first for s in done), amount)
         return sorted(done, key=lambda shard: shard.first)
 
-    def by_tokens(self, amount: int, listen: Listener) -> list[Shard]:
+    def by_tokens(self, amount: int, on_progress: Listener) -> list[Shard]:
         """The shards up to the instance that reaches `amount` tokens."""
         done: list[Shard] = []
         most = self.per_shard * self.task.max_length
@@ -162,11 +164,11 @@ class _Writer:
         with processes(self.workers) as pool:
             for shard in self._written(pool, following, lambda first: self.per_shard):
                 done.append(shard)
-                listen(min(count(), amount), amount)
+                on_progress(min(count(), amount), amount)
             while (room := amount - count()) > 0:
                 done.append(_write_shard(self._job(first, self.per_shard, room)))
                 first = done[-1].stop
-                listen(min(count(), amount), amount)
+                on_progress(min(count(), amount), amount)
         return sorted(done, key=lambda shard: shard.first)
 
     def _job(self, first: int, count: int, room: int | None = None) -> _Job:

@@ -1,6 +1,6 @@
 """Engines that run an experiment elsewhere than in this process, found by name.
 
-An engine is a function `(experiment, store_address, listen=..., **options)`, named in the entry point group
+An engine is a function `(experiment, store_address, on_event=..., **options)`, named in the entry point group
 `physlm.engines` of whatever package is installed; physlm's own are in `physlm_pipelines.engines`.
 """
 

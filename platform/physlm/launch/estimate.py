@@ -39,7 +39,7 @@ def _rate_here(runs: Sequence[Run]) -> float | None:
     try:
         import torch
 
-        from physlm.training.grouping import tokens_per_second
+        from physlm.training.cohort_tuning import tokens_per_second
     except ImportError:
         return None
     cohorts = sorted(planning.cohorts(runs), key=lambda c: -sum(run.flops for run in c))[:_MEASURED_SHAPES]

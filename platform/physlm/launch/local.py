@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from physlm.errors import Interrupted, PhyslmError
-from physlm.training import parent
+from physlm.training import orphan_watchdog
 
 _RESTARTS = 3  # of all ranks of a shard, after one is lost
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint
@@ -108,7 +108,7 @@ def _start(
     nproc: int,
 ) -> _Worker:
     threads = str(max(1, cores() // (count * nproc)))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, parent.VARIABLE: str(os.getpid())}
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, orphan_watchdog.VARIABLE: str(os.getpid())}
     if own := gpus_of(shard, nproc, gpus()):
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     torchrun: list[str] = []

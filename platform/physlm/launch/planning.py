@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from physlm.models.contract import ModelConfig
+from physlm.models.model import ModelConfig
 from physlm.runs import Run, own_shares, trunks
 
 MAX_MEMBERS = 64  # more gain nothing on a CPU and little on an accelerator

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from physlm.errors import LawDataError
-from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 

@@ -31,7 +31,7 @@ from physlm.laws.chinchilla import (
     AboveFloor,
     powers,
 )
-from physlm.laws.contract import Example, Law, Parameter, register
+from physlm.laws.law import Example, Law, Parameter, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw

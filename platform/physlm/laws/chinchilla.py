@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw

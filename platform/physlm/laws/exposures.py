@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from physlm.laws.capacity import CAPACITY, capacities, saturation
-from physlm.laws.contract import Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 

@@ -5,7 +5,7 @@ r"""How many training facts a model needs to learn to manipulate knowledge (Part
 for n facts trained with their answers, where c is the accuracy by chance; n₀ depends on the kind of question. The form
 is ours. Published for the parity of a month without hint: 60.4 %, 75.9 % and 95.3 % at 2,500, 10,000 and 50,000.
 
-Inverse search is published to stay at chance however many facts there are: `physlm.laws.equivalence` tests that.
+Inverse search is published to stay at chance however many facts there are: `physlm.fitting.equivalence` tests that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from scipy.special import log_expit
 
-from physlm.laws.contract import Anchor, Example, Law, Parameter, register
+from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ACCURACY, ShareLaw
 from physlm.laws.variables import Variable

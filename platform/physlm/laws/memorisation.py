@@ -14,7 +14,7 @@ import polars as pl
 
 from physlm.errors import LawDataError
 from physlm.laws.capacity import SHARPNESS, SIZE, softmin
-from physlm.laws.contract import Anchor, Example, Law, Parameter, register
+from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 

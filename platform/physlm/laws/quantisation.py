@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from physlm.laws.capacity import saturation, softmin
-from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.exposures import PER_PARAMETER
+from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from scipy.special import log_expit, logit
 
-from physlm.laws.contract import Anchor, Example, Law, Parameter, register
+from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ACCURACY, ShareLaw
 from physlm.laws.variables import Variable

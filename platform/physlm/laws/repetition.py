@@ -17,7 +17,7 @@ import polars as pl
 from physlm.errors import LawDataError
 from physlm.laws.cfg_kl import FreeFloor
 from physlm.laws.chinchilla import ALPHA, BETA, DATA_TERM, FLOOR, LOSS, SIZE, SIZE_TERM, TOKENS, powers
-from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw

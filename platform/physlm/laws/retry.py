@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ShareLaw
 from physlm.laws.variables import Variable

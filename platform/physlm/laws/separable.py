@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from physlm.laws.contract import Law
+from physlm.laws.law import Law
 from physlm.laws.scales import Array
 
 _POLISHED = 12  # starts handed on to the search with all parameters free

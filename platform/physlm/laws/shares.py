@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from scipy.special import expit
 
-from physlm.laws.contract import Law
+from physlm.laws.law import Law
 from physlm.laws.noise import Binomial, Noise
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable

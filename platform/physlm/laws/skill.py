@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from scipy.special import expit
 
-from physlm.laws.contract import Example, Law, Parameter, register
+from physlm.laws.law import Example, Law, Parameter, register
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.shares import ShareLaw
 from physlm.laws.variables import Variable

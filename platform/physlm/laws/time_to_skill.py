@@ -22,7 +22,7 @@ import polars as pl
 
 from physlm.errors import LawDataError
 from physlm.laws.architecture import ARCHITECTURE
-from physlm.laws.contract import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.noise import Censored, Noise
 from physlm.laws.scales import Array
 from physlm.laws.variables import Variable

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from physlm.catalog import Observation
 from physlm.datasets.evaluations import BASE, asks
 from physlm.measures.answers import Answers, observed
-from physlm.measures.contract import Measure, Member, register
-from physlm.tasks.contract import Task
+from physlm.measures.measure import Measure, Member, register
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

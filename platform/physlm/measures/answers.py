@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from physlm import randomness
 from physlm.catalog import Observation
 from physlm.datasets.evaluations import languages, variant
-from physlm.measures.contract import Member
-from physlm.tasks.contract import Instances, Stream, Task, Verdict
+from physlm.measures.measure import Member
+from physlm.tasks.task import Instances, Stream, Task, Verdict
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Measure, Member, register
-from physlm.measures.twins import untrained
-from physlm.models.contract import ModelConfig
-from physlm.tasks.contract import Instances, Stream, Task
+from physlm.measures.measure import Measure, Member, register
+from physlm.measures.untrained import untrained
+from physlm.models.model import ModelConfig
+from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

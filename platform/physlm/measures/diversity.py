@@ -10,10 +10,10 @@ import numpy as np
 from physlm import grammars, randomness
 from physlm.catalog import Observation
 from physlm.grammars import Derivations
-from physlm.measures.contract import Measure, Member, register
+from physlm.measures.measure import Measure, Member, register
 from physlm.measures.sentences import Sentences, is_grammar, lack, write
 from physlm.measures.validity import SENTENCES, mean
-from physlm.tasks.contract import Task
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

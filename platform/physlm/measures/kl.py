@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Measure, Member, register
+from physlm.measures.measure import Measure, Member, register
 from physlm.measures.sentences import is_grammar, lack
 from physlm.tasks.cfg import Cfg
-from physlm.tasks.contract import Instances, Stream, Task
+from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Measure, Member, register
+from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
-from physlm.tasks.contract import Knowledge, Task
+from physlm.tasks.task import Knowledge, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -46,7 +46,7 @@ class KnowledgeBits(Measure):
         return None if task.knowledge is not None else f"{task.name} has no facts to count"
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        members = [replace(m, task=m.task.useful) for m in members]
+        members = [replace(m, task=m.task.without_distractors) for m in members]
         people = max(_knowledge(m).people for m in members)
         scored = score(decoder, members, people)
         return [observations(m, s) for m, s in zip(members, scored, strict=True)]

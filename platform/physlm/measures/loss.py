@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Measure, Member, register
+from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
-from physlm.tasks.contract import Instances, Task
+from physlm.tasks.task import Instances, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

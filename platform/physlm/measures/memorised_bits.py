@@ -7,10 +7,10 @@ from math import log, sqrt
 from typing import TYPE_CHECKING, Any
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Measure, Member, register
+from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
-from physlm.tasks.contract import Task
 from physlm.tasks.strings import Strings
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

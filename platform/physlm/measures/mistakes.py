@@ -12,9 +12,9 @@ from physlm.catalog import Observation
 from physlm.datasets.evaluations import BASE
 from physlm.measures.accuracy import QUESTIONS, share_stderr
 from physlm.measures.answers import Answers, observed
-from physlm.measures.contract import Measure, Member, register
-from physlm.tasks.contract import Task
+from physlm.measures.measure import Measure, Member, register
 from physlm.tasks.igsm import Igsm
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

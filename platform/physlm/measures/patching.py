@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from physlm.catalog import Observation
 from physlm.errors import UserError
-from physlm.measures.contract import Measure, Member, register
-from physlm.measures.twins import untrained
-from physlm.tasks.contract import Counterfactuals, Stream, Task
+from physlm.measures.measure import Measure, Member, register
+from physlm.measures.untrained import untrained
+from physlm.tasks.task import Counterfactuals, Stream, Task
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Measure, Member
+from physlm.measures.measure import Measure, Member
 
 if TYPE_CHECKING:
     from torch import Tensor

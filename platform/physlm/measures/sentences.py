@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from physlm import grammars, randomness
 from physlm.datasets.evaluations import variant
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.tasks.cfg import Cfg
-from physlm.tasks.contract import Stream, Task
+from physlm.tasks.task import Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

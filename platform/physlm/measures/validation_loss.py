@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Measure, Member, register
 from physlm.measures.loss import INSTANCES, observation
+from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import score
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from physlm.catalog import Observation
 from physlm.measures.accuracy import share_stderr
-from physlm.measures.contract import Measure, Member, register
 from physlm.measures.kl import surprisals
+from physlm.measures.measure import Measure, Member, register
 from physlm.measures.sentences import Sentences, is_grammar, lack, write
-from physlm.tasks.contract import Stream, Task
+from physlm.tasks.task import Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.randomness import key
-from physlm.tasks.contract import Instances, Split, Stream
+from physlm.tasks.task import Instances, Split, Stream
 from physlm.training.masking import mask
 from physlm.training.packing import Windows, pack
 

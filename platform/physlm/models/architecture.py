@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from physlm.models import counts
-from physlm.models.contract import ModelConfig
+from physlm.models.model import ModelConfig
 
 Mixer = Literal["attention", "uniform", "positional", "gla", "mamba2", "gdn"]
 Positions = Literal["rotary", "none", "absolute", "relative"]

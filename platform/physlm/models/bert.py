@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from physlm.models.architecture import DecoderConfig, Positions
-from physlm.models.contract import register
+from physlm.models.model import register
 
 
 @register

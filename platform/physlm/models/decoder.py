@@ -13,12 +13,12 @@ from torch.nn.functional import embedding
 from physlm import randomness
 from physlm.models import parts
 from physlm.models.architecture import DecoderConfig
-from physlm.models.contract import ModelConfig
+from physlm.models.model import ModelConfig
 from physlm.models.parts.cache import Cache
 from physlm.models.parts.canon import canon_of
-from physlm.models.parts.contract import MIXERS, MLPS, draws_of, initial_std, normal
 from physlm.models.parts.experts import Experts
 from physlm.models.parts.norm import norm_of
+from physlm.models.parts.part import MIXERS, MLPS, draws_of, initial_std, normal
 
 assert parts  # importing it registers the parts
 
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         return self._run(tokens, None)
 
-    def weigh(self, share: float) -> None:
+    def set_loss_scale(self, share: float) -> None:
         """Say what share of a step's batch the next pass is: losses of a part's own must not count more than once."""
         if self.config.mlp == "experts":
             for part in self.modules():

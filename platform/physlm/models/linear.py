@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from physlm.models.architecture import DecoderConfig, Mixer, Mlp, Norm, Positions
-from physlm.models.contract import register
+from physlm.models.model import register
 
 
 class _LinearConfig(DecoderConfig):

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from physlm.models.architecture import DecoderConfig, Mlp, Norm
-from physlm.models.contract import register
+from physlm.models.model import register
 
 
 class _LlamaConfig(DecoderConfig):

@@ -1,10 +1,10 @@
 """Synthetic persons and the texts about them: pools of names and facts, worlds of any size, what is told of a person in
 which sentences, a writer."""
 
-from physlm.people.telling import FULL_NAME, VALUES, Manner, Telling
-from physlm.people.wordings import ATTRIBUTES, Attribute
+from physlm.people.sentences import FULL_NAME, VALUES, SentenceSampler, Variation
+from physlm.people.templates import ATTRIBUTES, Attribute
 from physlm.people.world import FACTS, NAME_FACTS, World
-from physlm.people.writing import AGAIN, Lexicon, Script, Written
+from physlm.people.writer import AGAIN, Lexicon, Script, Written
 
 __all__ = [
     "AGAIN",
@@ -15,9 +15,9 @@ __all__ = [
     "VALUES",
     "Attribute",
     "Lexicon",
-    "Manner",
+    "Variation",
     "Script",
-    "Telling",
+    "SentenceSampler",
     "World",
     "Written",
 ]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from physlm import randomness
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
-from physlm.probes.contract import register
+from physlm.measures.measure import Member
+from physlm.probes.probe import register
 from physlm.probes.samples import Texts
 from physlm.probes.scores import majority, observations
 from physlm.probes.v_probe import QuestionProbe

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
-from physlm.probes.contract import Probe, register
+from physlm.measures.measure import Member
+from physlm.probes.probe import Probe, register
 from physlm.probes.samples import sample
-from physlm.tasks.contract import Task
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from physlm import randomness
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
-from physlm.probes.contract import register
+from physlm.measures.measure import Member
 from physlm.probes.linear import TokenProbe
+from physlm.probes.probe import register
 from physlm.probes.samples import sample
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
-from physlm.probes.contract import Probe, register
+from physlm.measures.measure import Member
+from physlm.probes.probe import Probe, register
 from physlm.probes.samples import at_places
 from physlm.probes.updates import UpdateConfig
-from physlm.tasks.contract import Task
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -53,6 +53,6 @@ class PProbe(Probe):
         from physlm.probes.fitting.updated import read
 
         assert isinstance(self.config, PConfig)
-        told = [replace(m, task=m.task.useful) for m in members]  # questions say little before the answer
+        told = [replace(m, task=m.task.without_distractors) for m in members]  # questions say little before the answer
         texts = at_places(told, self.targets(members[0].task), self.config.instances)
         return read(self, decoder, texts, "layer", [m.seed for m in members])

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
-from physlm.probes.contract import register
+from physlm.measures.measure import Member
 from physlm.probes.linear import TokenProbe
+from physlm.probes.probe import register
 from physlm.probes.samples import sample
-from physlm.tasks.contract import Task
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
-from physlm.probes.contract import register
+from physlm.measures.measure import Member
+from physlm.probes.probe import register
 from physlm.probes.updates import QuestionConfig
 from physlm.probes.v_probe import QuestionProbe
 

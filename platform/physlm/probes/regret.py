@@ -19,13 +19,13 @@ from physlm import randomness
 from physlm.catalog import Observation
 from physlm.igsm import lexicon
 from physlm.measures.accuracy import share_stderr
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.probes import scores
-from physlm.probes.contract import Probe, part_of, register
+from physlm.probes.probe import Probe, part_of, register
 from physlm.probes.samples import asked
 from physlm.probes.updates import QuestionConfig
-from physlm.tasks.contract import Stream, Task
 from physlm.tasks.igsm import Igsm
+from physlm.tasks.task import Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm import randomness
-from physlm.measures.contract import Member
+from physlm.measures.measure import Member
 from physlm.probes import controls
-from physlm.tasks.contract import Instances, Questions, Stream, Task
+from physlm.tasks.task import Instances, Questions, Stream, Task
 
 INSTANCES = 600
 _TEST_ONE_IN = 3

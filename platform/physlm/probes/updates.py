@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from physlm.probes.contract import ProbeConfig
+from physlm.probes.probe import ProbeConfig
 
 
 class UpdateConfig(ProbeConfig):

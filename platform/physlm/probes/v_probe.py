@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from physlm.catalog import Observation
-from physlm.measures.contract import Member
-from physlm.probes.contract import Probe, register
+from physlm.measures.measure import Member
+from physlm.probes.probe import Probe, register
 from physlm.probes.samples import Texts, asked
 from physlm.probes.updates import QuestionConfig
-from physlm.tasks.contract import Task
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -38,7 +38,7 @@ class QuestionProbe(Probe):
     def texts(self, members: Sequence[Member], marked: bool) -> Texts:
         """What the probe is trained and tested on."""
         assert isinstance(self.config, QuestionConfig)
-        told = [replace(m, task=m.task.useful) for m in members]
+        told = [replace(m, task=m.task.without_distractors) for m in members]
         targets = self.targets(members[0].task)
         return asked(told, targets, marked, self.config.instances, self.config.questions)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from physlm.experiment import Value
-from physlm.report.evidence import Evidence
+from physlm.report.page_data import Evidence
 from physlm.runs import Run
 from physlm.telemetry.conditions import per_condition
 

@@ -8,9 +8,9 @@ from math import sqrt
 
 import polars as pl
 
-from physlm.report import tables, wording
+from physlm.report import formatting, tables
 from physlm.report.conditions import Condition, label, spread
-from physlm.report.evidence import Evidence
+from physlm.report.page_data import Evidence
 
 MEASURE = "accuracy"
 BY_OPERATIONS = "operations"
@@ -68,7 +68,7 @@ def _shares(rows: pl.DataFrame) -> dict[int, Share]:
 
 def name(condition: Condition) -> str:
     """What tells the condition from others."""
-    values = [f"{label(path)} {wording.level(value)}" for path, value in condition.values.items()]
+    values = [f"{label(path)} {formatting.level(value)}" for path, value in condition.values.items()]
     return ", ".join(values) or "all runs"
 
 

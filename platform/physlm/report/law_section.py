@@ -10,8 +10,8 @@ from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from physlm.experiment import Experiment
-from physlm.laws import Comparison, Estimate, Fit
-from physlm.report import wording
+from physlm.fitting import Comparison, Estimate, Fit
+from physlm.report import formatting
 from physlm.report.figures import Drawing, groups, held_out, interval, isoflop, law, profiles, residuals
 from physlm.report.tables import Cell, Heading, Table
 
@@ -55,7 +55,7 @@ def law_section(
         name=fit.law,
         heading=fit.model.title,
         verdict=fit.verdict,
-        reason=f"{wording.capitalized(fit.reason)}.",
+        reason=f"{formatting.capitalized(fit.reason)}.",
         figures=[
             d for d in (law.draw(fit), published, isoflop.draw(fit), residuals.draw(fit), profiles.draw(fit)) if d
         ],
@@ -76,12 +76,12 @@ def law_section(
 def answer(fit: Fit, experiment: Experiment) -> str:
     """The question's answer in one sentence."""
     best = fit.headline
-    value, reach = wording.between(best.value, best.interval.low, best.interval.high)
+    value, reach = formatting.between(best.value, best.interval.low, best.interval.high)
     models = sorted({run.model.type for run in experiment.runs})
     unit = "" if best.unit == "1" else f" {best.unit}"
     return (
-        f"In trained {wording.several(models)} models, the {best.meaning} is {value}{unit} "
-        f"({wording.percent(best.interval.level)} interval {reach})."
+        f"In trained {formatting.several(models)} models, the {best.meaning} is {value}{unit} "
+        f"({formatting.percent(best.interval.level)} interval {reach})."
     )
 
 
@@ -97,15 +97,19 @@ def warnings(fit: Fit) -> list[str]:
         found.append(f"The fit of the law {fit.law} did not converge: don't rely on its figures.")
     if fit.left_out:
         found.append(
-            f"The law {fit.law} is fitted without {wording.count(fit.left_out, 'run')}: in their conditions a run has "
+            f"The law {fit.law} is fitted without {formatting.count(fit.left_out, 'run')}: in their conditions "
+            "a run has "
             "learned nothing, of which the law says nothing."
         )
     for e in fit.estimates:
         if e.at_bound:
-            found.append(f"The law {fit.law}: {wording.symbol(e.name)} is at the bound of what it may be, {_value(e)}.")
+            found.append(
+                f"The law {fit.law}: {formatting.symbol(e.name)} is at the bound of what it may be, {_value(e)}."
+            )
         elif not e.identified:
             found.append(
-                f"The law {fit.law}: the data don't identify {wording.symbol(e.name)}; its interval is cut off at the "
+                f"The law {fit.law}: the data don't identify {formatting.symbol(e.name)}; its interval is cut "
+                "off at the "
                 "bounds of what it may be."
             )
     return found
@@ -114,26 +118,26 @@ def warnings(fit: Fit) -> list[str]:
 def _about(fit: Fit) -> str:
     law = fit.model
     variables = [f"{v.name} is {v.meaning}" + ("" if v.unit in v.meaning else f" in {v.unit}") for v in law.variables]
-    return f"{wording.capitalized(wording.several(variables))}."
+    return f"{formatting.capitalized(formatting.several(variables))}."
 
 
 def _value(e: Estimate) -> str:
-    return wording.between(e.value, e.interval.low, e.interval.high)[0]
+    return formatting.between(e.value, e.interval.low, e.interval.high)[0]
 
 
 def _parameters(fit: Fit) -> Table:
     rows = []
     for e in (*fit.estimates, *fit.derived):
-        value, reach = wording.between(e.value, e.interval.low, e.interval.high)
+        value, reach = formatting.between(e.value, e.interval.low, e.interval.high)
         state = "at its bound" if e.at_bound else "" if e.identified else "not identified"
         rows.append(
             [
-                Cell(wording.symbol(e.name)),
+                Cell(formatting.symbol(e.name)),
                 Cell(e.meaning),
                 Cell(value, state),
                 Cell(reach),
                 Cell("" if e.unit == "1" else e.unit),
-                Cell("; ".join(anchor.source for anchor in e.anchors) or wording.MISSING),
+                Cell("; ".join(anchor.source for anchor in e.anchors) or formatting.MISSING),
             ]
         )
     return Table(
@@ -142,7 +146,7 @@ def _parameters(fit: Fit) -> Table:
             Heading("symbol", number=False),
             Heading("meaning", number=False),
             Heading("estimate"),
-            Heading(f"{wording.percent(fit.level)} interval"),
+            Heading(f"{formatting.percent(fit.level)} interval"),
             Heading("unit", number=False),
             Heading("published", number=False),
         ],
@@ -166,8 +170,8 @@ def _rivals(fit: Fit) -> Table:
                 Cell(c.form, "the law" if i == 0 else ""),
                 Cell(formula(c.latex, display=False)),
                 Cell(str(c.parameters)),
-                Cell(wording.MISSING if c.aicc is None or own is None else wording.number(c.aicc - own)),
-                Cell(wording.percent(c.left_out_error)),
+                Cell(formatting.MISSING if c.aicc is None or own is None else formatting.number(c.aicc - own)),
+                Cell(formatting.percent(c.left_out_error)),
             ]
             for i, c in enumerate(fit.comparisons)
         ],
@@ -190,7 +194,7 @@ def _rivals_text(comparisons: Sequence[Comparison]) -> str:
         best = min(known, key=lambda item: item[0])[1]
         parts.append(f"by {name}, " + ("the law does best" if best is own else f"the rival “{best.form}” does better"))
     text = "; ".join(parts) or "too few conditions to tell them apart"
-    return f"Compared with {wording.count(len(rivals), 'rival form')}: {text}."
+    return f"Compared with {formatting.count(len(rivals), 'rival form')}: {text}."
 
 
 def conventions_text(outcomes: Sequence[Mapping[str, Any]]) -> str:
@@ -206,10 +210,10 @@ def conventions_text(outcomes: Sequence[Mapping[str, Any]]) -> str:
             else:
                 value, before = other["estimates"][name][0], usual["estimates"][name][0]
                 told.append(
-                    f"{other['convention']} {wording.symbol(name)} is {wording.number(value)}, "
-                    f"not {wording.number(before)}"
+                    f"{other['convention']} {formatting.symbol(name)} is {formatting.number(value)}, "
+                    f"not {formatting.number(before)}"
                 )
-    tried = wording.several([other["convention"] for other in others if not other["refused"]])
+    tried = formatting.several([other["convention"] for other in others if not other["refused"]])
     refused = [other["convention"] for other in others if other["refused"]]
     text = f"Other conventions were tried: {tried}. " if tried else ""
     if told:
@@ -217,7 +221,7 @@ def conventions_text(outcomes: Sequence[Mapping[str, Any]]) -> str:
     elif tried:
         text += "No conclusion turns. "
     if refused:
-        text += f"The law can't be fitted {wording.several(refused)}."
+        text += f"The law can't be fitted {formatting.several(refused)}."
     return text.strip()
 
 
@@ -226,14 +230,15 @@ def groups_text(grouped: Sequence[Mapping[str, Any]]) -> str:
     told = []
     for found in grouped:
         for each in found["partial"]:
-            spread, low, high = map(wording.number, each["spread"])
-            value, reach = wording.between(each["mean"][0], *each["new"])
+            spread, low, high = map(formatting.number, each["spread"])
+            value, reach = formatting.between(each["mean"][0], *each["new"])
             told.append(
-                f"{wording.symbol(each['parameter'])} is {value} on average over {found['by']} and spreads by {spread} "
+                f"{formatting.symbol(each['parameter'])} is {value} on average over {found['by']} and spreads "
+                f"by {spread} "
                 f"({low} to {high}) between groups, so that a new one has {reach}"
             )
         told += found["not_partial"]
-    return "".join(f"{wording.capitalized(sentence)}. " for sentence in told).strip()
+    return "".join(f"{formatting.capitalized(sentence)}. " for sentence in told).strip()
 
 
 def _held_out(fit: Fit) -> Table:
@@ -245,22 +250,22 @@ def _held_out(fit: Fit) -> Table:
         caption += f"; {len(shown)} of {len(fit.held_out):,} are shown"
     rows = []
     for h in shown:
-        predicted, reach = wording.between(h.predicted, h.interval.low, h.interval.high)
+        predicted, reach = formatting.between(h.predicted, h.interval.low, h.interval.high)
         rows.append(
             [
                 *(
                     Cell(
                         fit.levels[v.name][int(h.variables[v.name])]
                         if v.category
-                        else wording.exact(h.variables[v.name])
+                        else formatting.exact(h.variables[v.name])
                     )
                     for v in law.variables
                 ),
                 Cell(str(h.seeds)),
-                Cell(wording.number(h.observed, 4)),
+                Cell(formatting.number(h.observed, 4)),
                 Cell(predicted),
                 Cell(reach, "" if h.inside else "missed"),
-                Cell(wording.percent(h.error_ratio)),
+                Cell(formatting.percent(h.error_ratio)),
             ]
         )
     return Table(
@@ -270,7 +275,7 @@ def _held_out(fit: Fit) -> Table:
             Heading("seeds"),
             Heading("observed", unit),
             Heading("predicted", unit),
-            Heading(f"{wording.percent(fit.level)} interval", "of the observation"),
+            Heading(f"{formatting.percent(fit.level)} interval", "of the observation"),
             Heading("error"),
         ],
         rows,
@@ -285,11 +290,11 @@ def _held_out_text(fit: Fit, experiment: Experiment) -> str:
             "file, such as the largest size."
         )
     chosen = experiment.file.hold_out.items()
-    told = [f"{path} = {wording.several([wording.level(value) for value in values])}" for path, values in chosen]
-    where = f" ({wording.several(told)})" if told else ""
+    told = [f"{path} = {formatting.several([formatting.level(value) for value in values])}" for path, values in chosen]
+    where = f" ({formatting.several(told)})" if told else ""
     return (
-        f"The law was fitted to {wording.count(fit.conditions, 'condition')} and then had to predict "
-        f"{wording.count(len(fit.held_out), 'condition')} that it had not seen{where}. Its mean error is "
-        f"{wording.percent(fit.heldout_error_ratio)}; seeds of one condition differ by "
-        f"{wording.percent(fit.seed_noise)}."
+        f"The law was fitted to {formatting.count(fit.conditions, 'condition')} and then had to predict "
+        f"{formatting.count(len(fit.held_out), 'condition')} that it had not seen{where}. Its mean error is "
+        f"{formatting.percent(fit.heldout_error_ratio)}; seeds of one condition differ by "
+        f"{formatting.percent(fit.seed_noise)}."
     )

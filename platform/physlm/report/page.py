@@ -14,12 +14,12 @@ from markupsafe import Markup
 
 import physlm
 from physlm.experiment import Experiment
-from physlm.report import difficulty, inside, probing, style, svg, tables, wording
+from physlm.report import difficulty, formatting, layer_maps, probe_section, style, svg, tables
 from physlm.report.conditions import Condition, conditions
-from physlm.report.evidence import Evidence, gather
 from physlm.report.figures import Drawing, heat_map, layer_map, learning_curves, measures
 from physlm.report.figures import difficulty as difficulty_figure
 from physlm.report.law_section import answer, law_section, warnings
+from physlm.report.page_data import Evidence, gather
 from physlm.store import Store
 
 MOST_RUN_IDS = 200
@@ -73,8 +73,8 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
     leading = measures.leading(evidence.measured, responses, experiment.file.measure)
     curves = learning_curves.draw(evidence, grid)
     measured = measures.draw(leading, grid)
-    found = probing.probed(evidence, grid)
-    layers = inside.found(evidence, grid)
+    found = probe_section.probed(evidence, grid)
+    layers = layer_maps.found(evidence, grid)
     sections = [
         law_section(fit, experiment, evidence.conventions.get(name, ()), evidence.groups.get(name, ()))
         for name, fit in evidence.fits.items()
@@ -90,18 +90,18 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         question=experiment.file.question,
         key=experiment.key,
         source=experiment.source,
-        answers=[*(answers or [_without_law(evidence, grid, leading)]), *map(probing.answer, found[:1])],
+        answers=[*(answers or [_without_law(evidence, grid, leading)]), *map(probe_section.answer, found[:1])],
         key_figures=_key_figures(evidence, grid),
         laws=sections,
         show=figures.show,
         curves=curves,
         measures=measured,
-        probes=[(heat_map.draw(probed), probing.table(probed)) for probed in found],
+        probes=[(heat_map.draw(probed), probe_section.table(probed)) for probed in found],
         probes_text=_probes_text(found, grid),
         probes_by_condition=[
             (
-                heat_map.draw_conditions(probing.elsewhere(probed, evidence, grid)),
-                probing.by_condition(probed, evidence, grid),
+                heat_map.draw_conditions(probe_section.elsewhere(probed, evidence, grid)),
+                probe_section.by_condition(probed, evidence, grid),
             )
             for probed in found
             if len(grid) > 1
@@ -110,8 +110,8 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         inside_text=_condition_text("Numbers taken from inside the models", layers[0].condition, grid)
         if layers
         else "",
-        inside_table=inside.table(evidence, grid),
-        inside_by_condition=inside.by_condition(evidence, grid),
+        inside_table=layer_maps.table(evidence, grid),
+        inside_by_condition=layer_maps.by_condition(evidence, grid),
         accuracy=difficulty_figure.draw(difficulty.by_operations(evidence, grid)),
         evaluations=difficulty.table(evidence, grid),
         runs=tables.runs(evidence, grid, leading),
@@ -123,7 +123,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         notes=_notes(evidence),
         identities=_identities(evidence),
         run_ids=[run.run_id for run in experiment.runs[:MOST_RUN_IDS]],
-        run_ids_text=f"Identities of the {wording.count(len(experiment.runs), 'run')}",
+        run_ids_text=f"Identities of the {formatting.count(len(experiment.runs), 'run')}",
         run_ids_more=_more_run_ids(experiment),
     )
     return html, figures.files
@@ -143,14 +143,14 @@ def _beside(name: str) -> Path:
 
 def _without_law(evidence: Evidence, grid: Sequence[Condition], leading: Mapping[str, str]) -> str:
     """One sentence where no law speaks: what was measured, and its range."""
-    done = wording.count(sum(evidence.status(run) == "trained" for run in evidence.experiment.runs), "trained run")
+    done = formatting.count(sum(evidence.status(run) == "trained" for run in evidence.experiment.runs), "trained run")
     for name, unit in leading.items():
         values = [c.measured[name].mean for c in grid if name in c.measured]
         scale = "" if unit == "1" else f" {unit}"
-        low, high = wording.number(min(values)), wording.number(max(values))
+        low, high = formatting.number(min(values)), formatting.number(max(values))
         if len(grid) == 1:
             return f"The {name.replace('_', ' ')} is {low}{scale} ({done})."
-        over = f"Over {wording.count(len(values), 'condition')}"
+        over = f"Over {formatting.count(len(values), 'condition')}"
         return f"{over}, {name.replace('_', ' ')} ranges from {low} to {high}{scale} ({done})."
     return f"Nothing has been measured yet ({done})."
 
@@ -160,16 +160,20 @@ def _key_figures(evidence: Evidence, grid: Sequence[Condition]) -> list[tuple[st
     headlines = []
     for fit in evidence.fits.values():
         best, error = fit.headline, fit.heldout_error_ratio
-        value, reach = wording.between(best.value, best.interval.low, best.interval.high)
+        value, reach = formatting.between(best.value, best.interval.low, best.interval.high)
         unit = "" if best.unit == "1" else best.unit
-        headlines.append((wording.capitalized(best.meaning), value, f"{unit} ({reach})".strip()))
+        headlines.append((formatting.capitalized(best.meaning), value, f"{unit} ({reach})".strip()))
         if error is not None:
-            note = f"of the law {fit.law} on {wording.count(len(fit.held_out), 'condition')}"
-            headlines.append(("Held-out error", wording.percent(error), note))
+            note = f"of the law {fit.law} on {formatting.count(len(fit.held_out), 'condition')}"
+            headlines.append(("Held-out error", formatting.percent(error), note))
     return [
         *headlines,
-        ("Runs", f"{len(evidence.markers):,}", f"{wording.count(len(grid), 'condition')}"),
-        ("Training", wording.duration(seconds), f"{wording.amount(tokens)} tokens, {wording.number(flops)} FLOPs"),
+        ("Runs", f"{len(evidence.markers):,}", f"{formatting.count(len(grid), 'condition')}"),
+        (
+            "Training",
+            formatting.duration(seconds),
+            f"{formatting.amount(tokens)} tokens, {formatting.number(flops)} FLOPs",
+        ),
     ]
 
 
@@ -178,20 +182,20 @@ def _runs_text(evidence: Evidence, grid: Sequence[Condition]) -> str:
     seeds = len(experiment.file.seeds)
     states = [evidence.status(run) for run in experiment.runs]
     counts = [f"{states.count(s):,} {s}" for s in ("trained", "diverged", "missing") if s in states]
-    text = f"{wording.count(len(grid), 'condition')}, each with {wording.count(seeds, 'seed')}: "
-    text += f"{wording.several(counts)}."
+    text = f"{formatting.count(len(grid), 'condition')}, each with {formatting.count(seeds, 'seed')}: "
+    text += f"{formatting.several(counts)}."
     held_out = sum(map(experiment.held_out, experiment.runs))
     if held_out:
-        text += f" {wording.count(held_out, 'run')} held out: no law has seen them."
+        text += f" {formatting.count(held_out, 'run')} held out: no law has seen them."
     return text
 
 
-def _probes_text(found: Sequence[probing.Probed], grid: Sequence[Condition]) -> str:
+def _probes_text(found: Sequence[probe_section.Probed], grid: Sequence[Condition]) -> str:
     text = "Small readouts, trained on frozen states and tested on instances that they were not trained on"
     return _condition_text(text, found[0].condition, grid) if found else ""
 
 
-def _inside_text(layers: Sequence[inside.Inside], grid: Sequence[Condition]) -> str:
+def _inside_text(layers: Sequence[layer_maps.Inside], grid: Sequence[Condition]) -> str:
     text = "Numbers taken from inside the models"
     return _condition_text(text, layers[0].condition, grid) if layers else f"{text}, of the condition trained most."
 
@@ -199,17 +203,17 @@ def _inside_text(layers: Sequence[inside.Inside], grid: Sequence[Condition]) -> 
 def _condition_text(text: str, condition: Condition, grid: Sequence[Condition]) -> str:
     """A sentence that says of which condition what follows is."""
     if len(grid) > 1:
-        values = [f"{name} {wording.level(value)}" for name, value in condition.values.items()]
-        text += f", of the condition with the most training: {wording.several(values)}"
-    return f"{text}; {wording.count(len(condition.runs), 'seed')}."
+        values = [f"{name} {formatting.level(value)}" for name, value in condition.values.items()]
+        text += f", of the condition with the most training: {formatting.several(values)}"
+    return f"{text}; {formatting.count(len(condition.runs), 'seed')}."
 
 
 def _cost_text(evidence: Evidence) -> str:
     tokens, flops, seconds = tables.total_cost(evidence)
     return (
-        f"{wording.count(len(evidence.markers), 'run')} took {wording.amount(tokens)} tokens and "
-        f"{wording.number(flops)} FLOPs of training. These don't depend on the machine; the time does: "
-        f"{wording.duration(seconds)} of training steps, summed over runs; runs that trained together share theirs."
+        f"{formatting.count(len(evidence.markers), 'run')} took {formatting.amount(tokens)} tokens and "
+        f"{formatting.number(flops)} FLOPs of training. These don't depend on the machine; the time does: "
+        f"{formatting.duration(seconds)} of training steps, summed over runs; runs that trained together share theirs."
     )
 
 
@@ -222,10 +226,10 @@ def _notes(evidence: Evidence) -> list[str]:
     ):
         ids = [run.run_id for run in experiment.runs if evidence.status(run) == state]
         if ids:
-            notes.append(f"{wording.count(len(ids), 'run')} {meaning}: {wording.several(ids)}.")
+            notes.append(f"{formatting.count(len(ids), 'run')} {meaning}: {formatting.several(ids)}.")
     notes += [f"The law {law} can't be fitted: {reason}." for law, reason in evidence.refused.items()]
     if absent := [law for law in experiment.file.laws if law not in evidence.fits and law not in evidence.refused]:
-        notes.append(f"Not fitted yet: {wording.several(absent)}.")
+        notes.append(f"Not fitted yet: {formatting.several(absent)}.")
     notes += _sweep_notes(evidence)
     for fit in evidence.fits.values():
         notes += warnings(fit)
@@ -240,12 +244,13 @@ def _sweep_notes(evidence: Evidence) -> list[str]:
         return []
     swept = evidence.experiment.file.sweep
     best = [choice.best for choice in evidence.choices if choice.best]
-    counts = Counter(", ".join(f"{path} = {wording.level(c.swept[path])}" for path in swept) for c in best)
-    won = wording.several([f"{text} in {wording.count(n, 'condition')}" for text, n in counts.most_common()])
+    counts = Counter(", ".join(f"{path} = {formatting.level(c.swept[path])}" for path in swept) for c in best)
+    won = formatting.several([f"{text} in {formatting.count(n, 'condition')}" for text, n in counts.most_common()])
     notes = [f"Laws see the best of the sweep alone, chosen by the loss on validation data: {won or 'none was sound'}."]
     if edge := sum(choice.at_edge(swept) for choice in evidence.choices):
         notes.append(
-            f"In {wording.count(edge, 'condition')} the best value is at the edge of the sweep: a wider one may find "
+            f"In {formatting.count(edge, 'condition')} the best value is at the edge of the sweep: a wider one "
+            "may find "
             "a better."
         )
     return notes

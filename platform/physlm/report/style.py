@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, Locator
 from matplotlib.transforms import ScaledTranslation
 
-from physlm.report import wording
+from physlm.report import formatting
 
 WIDTH = 7.4  # inches: the page's column
 SERIES = 8
@@ -159,7 +159,7 @@ class PlainLogLocator(Locator):
         end = -inf
         for tick in ticks:
             at = length * log10(tick / low) / log10(high / low)
-            half = 0.32 * size * len(wording.tick(tick)) if across else 0.6 * size
+            half = 0.32 * size * len(formatting.tick(tick)) if across else 0.6 * size
             if at - half > end:
                 kept.append(tick)
                 end = at + half
@@ -173,7 +173,7 @@ def plain_axes(axes: Axes, *, log_x: bool = False, log_y: bool = False) -> None:
             scale("log")
             axis.set_major_locator(PlainLogLocator())
             axis.set_minor_locator(mpl.ticker.NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: wording.tick(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: formatting.tick(value)))
 
 
 def rows(axes: Axes, labels: Sequence[str]) -> list[int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from physlm.report import wording
+from physlm.report import formatting
 from physlm.report.conditions import SIZE, Condition, Measured, is_number, label, levels, spread
-from physlm.report.evidence import Evidence
+from physlm.report.page_data import Evidence
 
 MOST_ROWS = 60
 
@@ -51,7 +51,7 @@ def runs(evidence: Evidence, conditions: Sequence[Condition], measures: Mapping[
     columns = [_measure_heading(name, unit, common[name]) for name, unit in measures.items()]
     rows = []
     for condition in shown:
-        cells = [Cell(wording.level(condition.level(q))) for q in quantities]
+        cells = [Cell(formatting.level(condition.level(q))) for q in quantities]
         cells[0] = Cell(cells[0].text, "held out" if condition.held_out else "")
         cells.append(_seeds(evidence, condition))
         cells += [_measured(condition.measured.get(name), common[name]) for name in measures]
@@ -66,7 +66,7 @@ def _measure_heading(name: str, unit: str, common: Mapping[str, float]) -> Headi
     """The measure with its unit, and with the levels that are the same in all conditions."""
     text = name.replace("_", " ")
     notes = [] if unit in ("1", text) else [unit]
-    notes += [f"{kind} {wording.number(value)}" for kind, value in common.items()]
+    notes += [f"{kind} {formatting.number(value)}" for kind, value in common.items()]
     return Heading(text, ", ".join(notes))
 
 
@@ -82,13 +82,13 @@ def _common_levels(name: str, conditions: Sequence[Condition]) -> dict[str, floa
 
 def _measured(measured: Measured | None, common: Mapping[str, float]) -> Cell:
     if measured is None:
-        return Cell(wording.MISSING)
+        return Cell(formatting.MISSING)
     notes = [
-        f"{word} {wording.number(value)}"
+        f"{word} {formatting.number(value)}"
         for kind, word in (("floor", "floor"), ("ceiling", "of"))
         if kind not in common and (value := getattr(measured, kind)) is not None
     ]
-    return Cell(wording.with_error(measured.mean, measured.stderr), ", ".join(notes))
+    return Cell(formatting.with_error(measured.mean, measured.stderr), ", ".join(notes))
 
 
 def _seeds(evidence: Evidence, condition: Condition) -> Cell:
@@ -123,9 +123,9 @@ def _cost_row(name: str, sums: Sequence[float]) -> list[Cell]:
     return [
         Cell(name),
         Cell(f"{int(runs_):,}"),
-        Cell(wording.amount(tokens)),
-        Cell(wording.number(flops)),
-        Cell(wording.duration(seconds)),
+        Cell(formatting.amount(tokens)),
+        Cell(formatting.number(flops)),
+        Cell(formatting.duration(seconds)),
     ]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from physlm.errors import StoreConfigError
-from physlm.store.contract import Store
 from physlm.store.local import LocalStore
+from physlm.store.store import Store
 
 __all__ = ["Store", "open_store"]
 

@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from physlm.errors import CorruptObject, MissingObject, StoreConfigError, StoreError
-from physlm.store.contract import Store
 from physlm.store.files import copy, reason, sync_folder
 from physlm.store.keys import check_key, check_prefix, is_key
+from physlm.store.store import Store
 
 
 class LocalStore(Store):

@@ -41,9 +41,9 @@ from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from physlm.errors import CorruptObject, MissingObject, StoreConfigError, StoreError
-from physlm.store.contract import Store
 from physlm.store.files import CHUNK, chunks, reason
 from physlm.store.keys import check_key, check_prefix, is_key
+from physlm.store.store import Store
 
 PART = 8 << 20  # bytes of an upload's part; four of them are in memory at a time
 MOST_PARTS = 10_000  # S3's limit

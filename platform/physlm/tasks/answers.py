@@ -10,11 +10,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from physlm.tasks.contract import Instances, Verdict
+from physlm.tasks.task import Instances, Verdict
 
 
-class Sheet(NamedTuple):
-    """Arrays that a compiled generator fills from the left, instance by instance, with `put`.
+class TokenBuffer(NamedTuple):
+    """Arrays that a compiled generator fills from the left, instance by instance, with `append`.
 
     tokens   int32 [n · longest]      loss   bool [n · longest]      labels   int32 [names, n · longest]
     offsets  int64 [n + 1]: where instances begin and end
@@ -27,30 +27,30 @@ class Sheet(NamedTuple):
     offsets: NDArray[np.int64]
     cuts: NDArray[np.int64]
 
+    @classmethod
+    def build(cls, count: int, longest: int, names: Sequence[str], write: Callable[[TokenBuffer], None]) -> Instances:
+        """The instances that `write` appends to a buffer for `count` instances of at most `longest` tokens.
 
-def fill(count: int, longest: int, names: Sequence[str], write: Callable[[Sheet], None]) -> Instances:
-    """The instances that `write` puts on a sheet of `count` instances of at most `longest` tokens.
-
-    names: the labels, in the order of the sheet's rows. An instance's truth is its prompt.
-    """
-    room = count * longest  # memory that is never written to is never taken, so the bound may be loose
-    sheet = Sheet(
-        np.empty(room, np.int32),
-        np.empty(room, np.bool_),
-        np.empty((len(names), room), np.int32),
-        np.zeros(count + 1, np.int64),
-        np.empty(count, np.int64),
-    )
-    write(sheet)
-    total = sheet.offsets[-1]
-    tokens = sheet.tokens[:total]
-    return Instances(
-        tokens=tokens,
-        offsets=sheet.offsets,
-        loss=sheet.loss[:total],
-        labels={name: row[:total] for name, row in zip(names, sheet.labels, strict=True)},
-        truth=Prompts(tokens, sheet.offsets[:-1], sheet.cuts),
-    )
+        names: the labels, in the order of the buffer's rows. An instance's truth is its prompt.
+        """
+        room = count * longest  # memory that is never written to is never taken, so the bound may be loose
+        buffer = cls(
+            np.empty(room, np.int32),
+            np.empty(room, np.bool_),
+            np.empty((len(names), room), np.int32),
+            np.zeros(count + 1, np.int64),
+            np.empty(count, np.int64),
+        )
+        write(buffer)
+        total = buffer.offsets[-1]
+        tokens = buffer.tokens[:total]
+        return Instances(
+            tokens=tokens,
+            offsets=buffer.offsets,
+            loss=buffer.loss[:total],
+            labels={name: row[:total] for name, row in zip(names, buffer.labels, strict=True)},
+            truth=Prompts(tokens, buffer.offsets[:-1], buffer.cuts),
+        )
 
 
 def per_instance(instances: Instances, numbers: NDArray[Any]) -> NDArray[np.float64]:
@@ -60,12 +60,12 @@ def per_instance(instances: Instances, numbers: NDArray[Any]) -> NDArray[np.floa
 
 
 @njit(cache=True)
-def put(sheet, at, token, trained):  # type: ignore[no-untyped-def]
+def append(buffer, at, token, trained):  # type: ignore[no-untyped-def]
     """Write one token without labels. Returns the next place."""
-    sheet.tokens[at] = token
-    sheet.loss[at] = trained
-    for row in range(sheet.labels.shape[0]):
-        sheet.labels[row, at] = -1
+    buffer.tokens[at] = token
+    buffer.loss[at] = trained
+    for row in range(buffer.labels.shape[0]):
+        buffer.labels[row, at] = -1
     return at + 1
 
 

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm import randomness
-from physlm.tasks.contract import (
+from physlm.tasks.pairing import partners
+from physlm.tasks.task import (
     Axis,
     Counterfactuals,
     DiversitySets,
@@ -40,7 +41,6 @@ from physlm.tasks.contract import (
     TaskConfig,
     register,
 )
-from physlm.tasks.pairing import partners
 
 SEPARATOR, NAME, KEY, VALUE = range(4)  # classes of the label `part`
 
@@ -126,7 +126,7 @@ class Biod(Task[BiodConfig]):
         return self.config.people + self.config.junk_each
 
     @property
-    def useful(self) -> Biod:
+    def without_distractors(self) -> Biod:
         """The same language without its junk: an instance for each person worth knowing."""
         if not self.config.junk_people:
             return self
@@ -295,7 +295,7 @@ class Biod(Task[BiodConfig]):
         """
         return self._sample(stream, indices)
 
-    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+    def paraphrase(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
         """Other orders of the sentences."""
         return self._sample(stream, indices, "again", number)
 

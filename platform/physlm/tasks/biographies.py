@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm import randomness
-from physlm.people import AGAIN, ATTRIBUTES, FACTS, FULL_NAME, Lexicon, Manner, Script, Telling, World, pools
-from physlm.people.wordings import QUESTIONS_EACH
+from physlm.people import AGAIN, ATTRIBUTES, FACTS, FULL_NAME, Lexicon, Script, SentenceSampler, Variation, World, pools
+from physlm.people.templates import QUESTIONS_EACH
 from physlm.tasks.answers import LazyLabels, compare
-from physlm.tasks.contract import Axis, Instances, Knowledge, Questions, Split, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.task import Axis, Instances, Knowledge, Questions, Split, Stream, Task, TaskConfig, Verdict
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
 OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
@@ -194,7 +194,7 @@ class Biographies(Task[ConfigT]):
         self.script = Script(self.lexicon, [*FACTS, *self.extra_slots])
         self._separator_form, self._tag_form = self.script.form("<s>"), self.script.form("<useful>")
         self._name_form = self.script.form(f"<s> {FULL_NAME} <s>")
-        self._telling = Telling(
+        self._telling = SentenceSampler(
             self.script,
             c.seed,
             sentences=c.sentences,
@@ -209,8 +209,8 @@ class Biographies(Task[ConfigT]):
         self.script.allow(self.first_piece["birth_city"], c.cities, "company_city")
         self._more_pieces()
         self._first_pieces = np.array([self.first_piece[fact] for fact in FACTS], np.int32)
-        self._people_manner = Manner(c.wordings, c.permute, c.orders)
-        self._celebrity_manner = Manner(c.celebrity_wordings, True, c.celebrity_wordings)
+        self._people_variation = Variation(c.wordings, c.permute, c.orders)
+        self._celebrity_variation = Variation(c.celebrity_wordings, True, c.celebrity_wordings)
 
     def _form(self, line: str, **slots: str) -> int:
         """The form of a sentence whose slots are replaced by words and the slots of facts."""
@@ -309,7 +309,7 @@ class Biographies(Task[ConfigT]):
         return max(biography if self._biographies else 0, self._longest_question if self._questions else 0)
 
     @property
-    def useful(self) -> Task[ConfigT]:
+    def without_distractors(self) -> Task[ConfigT]:
         """The same language with nothing but the people's biographies: an instance for each fact to know."""
         update = {"qa_fraction": 0.0, "junk_fraction": 0.0, "celebrities": 0, "junk_people": 0, "texts_together": 1}
         config = self.config.model_copy(update=update)
@@ -377,7 +377,7 @@ class Biographies(Task[ConfigT]):
         """
         return self._sample(stream, indices, None)
 
-    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+    def paraphrase(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
         """Other sentences and orders, other ways to ask."""
         return self._sample(stream, indices, number)
 
@@ -394,9 +394,9 @@ class Biographies(Task[ConfigT]):
         for kind in (BIOGRAPHY, CELEBRITY, JUNK):
             rows = np.flatnonzero(drawn.kind == kind)
             if len(rows):
-                manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
+                variation = self._celebrity_variation if kind == CELEBRITY else self._people_variation
                 persons, times, places = drawn.persons[rows, 0], exposure[rows], indices[rows]
-                told = self._telling.tell(manner, persons, times, places, stream.key, reworded)
+                told = self._telling.tell(variation, persons, times, places, stream.key, reworded)
                 drawn.sequence[rows, _HEAD:] = told
         rows = np.flatnonzero(drawn.kind == QUESTION)
         if len(rows):
@@ -692,9 +692,9 @@ class Biographies(Task[ConfigT]):
         """Of the wording of each kind of instance given what it is about, in nats."""
         c, (people, celebrities, junk, questions) = self.config, self._shares
         return (
-            self._telling.entropy(self._people_manner, 0, c.people) if people else 0.0,
-            self._telling.entropy(self._celebrity_manner, c.people, c.celebrities) if celebrities else 0.0,
-            self._telling.entropy(self._people_manner, c.people + c.celebrities, c.junk_people) if junk else 0.0,
+            self._telling.entropy(self._people_variation, 0, c.people) if people else 0.0,
+            self._telling.entropy(self._celebrity_variation, c.people, c.celebrities) if celebrities else 0.0,
+            self._telling.entropy(self._people_variation, c.people + c.celebrities, c.junk_people) if junk else 0.0,
             self._question_entropy() if questions else 0.0,
         )
 
@@ -723,7 +723,7 @@ class Biographies(Task[ConfigT]):
             if kind == QUESTION:
                 surprisal[rows] += self._question_surprisal(drawn, rows)
             else:
-                manner = self._celebrity_manner if kind == CELEBRITY else self._people_manner
+                variation = self._celebrity_variation if kind == CELEBRITY else self._people_variation
                 told = drawn.sequence[rows, _HEAD:]
-                surprisal[rows] += self._telling.surprisal(manner, drawn.persons[rows, 0], told)
+                surprisal[rows] += self._telling.surprisal(variation, drawn.persons[rows, 0], told)
         return surprisal

@@ -36,7 +36,7 @@ from pydantic import Field, field_validator
 
 from physlm.errors import UserError
 from physlm.people import ATTRIBUTES, FULL_NAME, VALUES, Attribute
-from physlm.people.wordings import QUESTIONS
+from physlm.people.templates import QUESTIONS
 from physlm.tasks.biographies import (
     ANSWER_FORM,
     FIRST_VALUE,
@@ -47,8 +47,8 @@ from physlm.tasks.biographies import (
     BiographiesConfig,
     Drawn,
 )
-from physlm.tasks.contract import Counterfactuals, Split, Stream, register
 from physlm.tasks.pairing import partners
+from physlm.tasks.task import Counterfactuals, Split, Stream, register
 
 
 class BiosConfig(BiographiesConfig):

@@ -33,8 +33,8 @@ from pydantic import Field, model_validator
 
 from physlm import randomness
 from physlm.randomness import below, start
-from physlm.tasks.answers import Sheet, fill, per_instance, put, readable
-from physlm.tasks.contract import Axis, Instances, Stream, Task, Verdict, register
+from physlm.tasks.answers import TokenBuffer, append, per_instance, readable
+from physlm.tasks.task import Axis, Instances, Stream, Task, Verdict, register
 from physlm.tasks.vertices import GraphConfig, draw_names, put_name, shuffle, sizes, sizes_at, split_names
 
 SEPARATOR, QUERY, ANSWER, END, FIRST = range(5)  # FIRST token of names
@@ -126,7 +126,7 @@ def _draw_order(s, query, parents, begins, is_ancestor, waiting, ready, order, c
 
 
 @njit(cache=True)
-def _write(key, again, indices, sizes, last_only, shortest, longest, symbols, limit, sheet):  # type: ignore[no-untyped-def]
+def _write(key, again, indices, sizes, last_only, shortest, longest, symbols, limit, buffer):  # type: ignore[no-untyped-def]
     """again: key of another order of the edges, 0 for none."""
     most = max(1, sizes.max()) if len(sizes) else 1
     names = np.empty((most, longest), np.int64)
@@ -157,28 +157,28 @@ def _write(key, again, indices, sizes, last_only, shortest, longest, symbols, li
             if tokens <= limit:
                 break
         begin = at
-        at = put(sheet, at, SEPARATOR, False)
+        at = append(buffer, at, SEPARATOR, False)
         shuffle(s, edges[: begins[n]])
         if again:
             shuffle(start(again, indices[i]), edges[: begins[n]])
         for e in edges[: begins[n]]:
-            at = put_name(sheet, at, names, lengths, parents[e], False)
-            at = put_name(sheet, at, names, lengths, children[e], False)
-        at = put(sheet, at, QUERY, False)
-        at = put_name(sheet, at, names, lengths, query, False)
-        at = put(sheet, at, ANSWER, False)
-        sheet.cuts[i] = at
+            at = put_name(buffer, at, names, lengths, parents[e], False)
+            at = put_name(buffer, at, names, lengths, children[e], False)
+        at = append(buffer, at, QUERY, False)
+        at = put_name(buffer, at, names, lengths, query, False)
+        at = append(buffer, at, ANSWER, False)
+        buffer.cuts[i] = at
         for j in range(placed - 1, -1, -1):
-            after = put_name(sheet, at, names, lengths, order[j], True)
-            sheet.labels[3, at] = choices[j]
+            after = put_name(buffer, at, names, lengths, order[j], True)
+            buffer.labels[3, at] = choices[j]
             at = after
-        at = put(sheet, at, END, True)
+        at = append(buffer, at, END, True)
         for j in range(begin, at):
-            v = sheet.labels[0, j]
+            v = buffer.labels[0, j]
             if v >= 0:
-                sheet.labels[1, j] = is_ancestor[v]
-                sheet.labels[2, j] = depth[v]
-        sheet.offsets[i + 1] = at
+                buffer.labels[1, j] = is_ancestor[v]
+                buffer.labels[2, j] = depth[v]
+        buffer.offsets[i + 1] = at
 
 
 @lru_cache(maxsize=64)
@@ -259,7 +259,7 @@ class Brevo(Task[BrevoConfig]):
         n = sizes(self.config, stream.key("brevo", "sizes", self.config.seed), indices)
         return self.graphs(stream.key("brevo", "graph", self.config.seed), indices, n)
 
-    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+    def paraphrase(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
         """The same graphs and answers, the edges listed in another order."""
         n = sizes(self.config, stream.key("brevo", "sizes", self.config.seed), indices)
         again = stream.key("brevo", "again", self.config.seed, number)
@@ -269,7 +269,7 @@ class Brevo(Task[BrevoConfig]):
         """Graphs of n vertices each, int64 [len(indices)], and questions about them; again: see `_write`."""
         c = self.config
 
-        def write(sheet: Sheet) -> None:
+        def write(buffer: TokenBuffer) -> None:
             _write(
                 np.uint64(key),
                 np.uint64(again),
@@ -279,10 +279,10 @@ class Brevo(Task[BrevoConfig]):
                 *c.name_tokens,
                 c.name_symbols,
                 self.max_length,
-                sheet,
+                buffer,
             )
 
-        return fill(len(indices), self.max_length, LABELS, write)
+        return TokenBuffer.build(len(indices), self.max_length, LABELS, write)
 
     @property
     def probe_targets(self) -> Mapping[str, int]:

@@ -33,7 +33,7 @@ from pydantic import Field, model_validator
 from physlm import grammars
 from physlm.errors import UserError
 from physlm.grammars import Derivations, Estimate, Grammar, Noise, Perturbation
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
 
 Rules = tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
 Spelling = tuple[tuple[tuple[int, int], ...], ...]

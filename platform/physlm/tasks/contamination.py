@@ -35,10 +35,21 @@ from pydantic import (
 
 from physlm import randomness
 from physlm.errors import UserError
-from physlm.tasks import contract
 from physlm.tasks.answers import LazyLabels, readable
 from physlm.tasks.bios import Bios, BiosConfig
-from physlm.tasks.contract import Axis, Instances, Knowledge, Questions, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.task import (
+    Axis,
+    Instances,
+    Knowledge,
+    Questions,
+    Stream,
+    Task,
+    TaskConfig,
+    Verdict,
+    build,
+    register,
+    registry,
+)
 
 MARK = "′"  # behind words of the second alphabet
 
@@ -71,11 +82,11 @@ class ContaminationConfig(TaskConfig):
     def _is_a_task(cls, value: Any) -> TaskConfig:
         if isinstance(value, TaskConfig):
             return value
-        known = sorted(contract.registry())
+        known = sorted(registry)
         if not isinstance(value, Mapping) or value.get("type") not in known:
             raise ValueError(f"inner: must be the knobs of a task, its type one of {', '.join(known)}")
         try:
-            return contract.registry()[value["type"]].config_type.model_validate(value)
+            return registry[value["type"]].config_type.model_validate(value)
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(["inner", *map(str, problem["loc"])])
@@ -90,11 +101,11 @@ class ContaminationConfig(TaskConfig):
     def _can_leak(self) -> ContaminationConfig:
         if isinstance(self.inner, ContaminationConfig):
             raise ValueError("inner: a leak into a leak isn't told apart; give the task whose evaluation set leaks")
-        inner = contract.build(self.inner)
+        inner = build(self.inner)
         if self.evaluation is not None and self.evaluation not in inner.evaluations:
             named = ", ".join(inner.evaluations) or "none"
             raise ValueError(f"evaluation: {inner.name} with these knobs has {named}, not {self.evaluation!r}")
-        if self.form == "paraphrased" and type(inner).reword is Task.reword:
+        if self.form == "paraphrased" and type(inner).paraphrase is Task.paraphrase:
             raise ValueError(f"form: {inner.name} says each thing in one way only; leak it verbatim or translated")
         return self
 
@@ -149,9 +160,9 @@ class Contamination(Task[ContaminationConfig]):
 
     def __init__(self, config: ContaminationConfig) -> None:
         super().__init__(config)
-        self.inner = contract.build(config.inner)
+        self.inner = build(config.inner)
         overrides = self.inner.evaluations[config.evaluation] if config.evaluation else {}
-        self._evaluated = contract.build(config.inner.model_copy(update=dict(overrides))) if overrides else self.inner
+        self._evaluated = build(config.inner.model_copy(update=dict(overrides))) if overrides else self.inner
 
     @property
     def revision(self) -> int:
@@ -178,9 +189,9 @@ class Contamination(Task[ContaminationConfig]):
         return None if inner is None else inner + self._leaks
 
     @property
-    def useful(self) -> Task[ContaminationConfig]:
+    def without_distractors(self) -> Task[ContaminationConfig]:
         """The inner task's, without leaks."""
-        update = {"inner": self.inner.useful.config, "fraction": 0.0, "evaluation": None}
+        update = {"inner": self.inner.without_distractors.config, "fraction": 0.0, "evaluation": None}
         return Contamination(self.config.model_copy(update=update))
 
     @property
@@ -338,7 +349,7 @@ class Contamination(Task[ContaminationConfig]):
         if self.config.form != "paraphrased":
             return self._evaluated.sample(tests, place)
         batches = [
-            (rows, self._evaluated.reword(tests, place[rows], int(number)))
+            (rows, self._evaluated.paraphrase(tests, place[rows], int(number)))
             for number in np.unique(turn)
             for rows in [np.flatnonzero(turn == number)]
         ]

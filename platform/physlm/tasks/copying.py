@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from physlm.randomness import below, start, words
-from physlm.tasks.answers import Sheet, compare, fill, put
-from physlm.tasks.contract import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.answers import TokenBuffer, append, compare
+from physlm.tasks.task import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
 
 SEPARATOR, COPY, FIRST = range(3)  # FIRST of the tokens to copy
 LABELS = ("position", "token")
@@ -44,25 +44,25 @@ class CopyingConfig(TaskConfig):
 
 
 @njit(cache=True)
-def _write(key, indices, length, symbols, reverse, all_, sheet):  # type: ignore[no-untyped-def]
+def _write(key, indices, length, symbols, reverse, all_, buffer):  # type: ignore[no-untyped-def]
     at = 0
     for i in range(len(indices)):
         s = start(key, indices[i])
-        at = put(sheet, at, SEPARATOR, all_)
+        at = append(buffer, at, SEPARATOR, all_)
         begin = at
         for j in range(length):
-            put(sheet, at, FIRST + below(s, symbols), all_)
-            sheet.labels[0, at] = j
+            append(buffer, at, FIRST + below(s, symbols), all_)
+            buffer.labels[0, at] = j
             at += 1
-        at = put(sheet, at, COPY, all_)
-        sheet.cuts[i] = at
+        at = append(buffer, at, COPY, all_)
+        buffer.cuts[i] = at
         for j in range(length):
             position = length - 1 - j if reverse else j
-            sheet.labels[1, at - 1] = sheet.tokens[begin + position] - FIRST
-            put(sheet, at, sheet.tokens[begin + position], True)
-            sheet.labels[0, at] = position
+            buffer.labels[1, at - 1] = buffer.tokens[begin + position] - FIRST
+            append(buffer, at, buffer.tokens[begin + position], True)
+            buffer.labels[0, at] = position
             at += 1
-        sheet.offsets[i + 1] = at
+        buffer.offsets[i + 1] = at
 
 
 @register
@@ -123,10 +123,10 @@ class Copying(Task[CopyingConfig]):
         c = self.config
         key = np.uint64(stream.key("copying", "text", c.seed))
 
-        def write(sheet: Sheet) -> None:
-            _write(key, indices, c.length, c.symbols, c.order == "reverse", c.train_on == "all", sheet)
+        def write(buffer: TokenBuffer) -> None:
+            _write(key, indices, c.length, c.symbols, c.order == "reverse", c.train_on == "all", buffer)
 
-        return fill(len(indices), self.max_length, LABELS, write)
+        return TokenBuffer.build(len(indices), self.max_length, LABELS, write)
 
     @property
     def probe_targets(self) -> Mapping[str, int]:

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm.randomness import below, start
-from physlm.tasks.answers import Sheet, compare, fill, put
-from physlm.tasks.contract import Axis, Instances, Stream, Task, Verdict, register
+from physlm.tasks.answers import TokenBuffer, append, compare
+from physlm.tasks.task import Axis, Instances, Stream, Task, Verdict, register
 from physlm.tasks.vertices import GraphConfig, draw_names, put_name, shuffle, size_probabilities, sizes, split_names
 
 SEPARATOR, ANSWER = range(2)
@@ -53,7 +53,7 @@ class DepoConfig(GraphConfig):
 
 
 @njit(cache=True)
-def _write(key, again, indices, sizes, hops, queries, shortest, longest, symbols, first, sheet):  # type: ignore[no-untyped-def]
+def _write(key, again, indices, sizes, hops, queries, shortest, longest, symbols, first, buffer):  # type: ignore[no-untyped-def]
     """hops: fewest and most; again: key of another order of the edges, 0 for none. Vertices are numbered in a row."""
     most = max(1, sizes.max()) if len(sizes) else 1
     names = np.empty((most, longest), np.int64)
@@ -64,15 +64,15 @@ def _write(key, again, indices, sizes, hops, queries, shortest, longest, symbols
         s = start(key, indices[i])
         n = sizes[i]
         draw_names(s, n, shortest, longest, symbols, first, names, lengths, places, seen)
-        at = put(sheet, at, SEPARATOR, False)
+        at = append(buffer, at, SEPARATOR, False)
         for v in range(n):
             edges[v] = asked[v] = v
         shuffle(s, edges[:n])
         if again:
             shuffle(start(again, indices[i]), edges[:n])
         for edge in edges[:n]:
-            at = put_name(sheet, at, names, lengths, edge, False)
-            at = put_name(sheet, at, names, lengths, (edge + 1) % n, False)
+            at = put_name(buffer, at, names, lengths, edge, False)
+            at = put_name(buffer, at, names, lengths, (edge + 1) % n, False)
         for question in range(min(queries, n)):
             chosen = question + below(s, n - question)
             asked[question], asked[chosen] = asked[chosen], asked[question]
@@ -80,15 +80,15 @@ def _write(key, again, indices, sizes, hops, queries, shortest, longest, symbols
             k = hops[0] + below(s, hops[1] - hops[0] + 1)
             target = (source + k) % n
             begin = at
-            at = put(sheet, at, QUERY + k - 1, False)
-            at = put_name(sheet, at, names, lengths, source, False)
-            at = put(sheet, at, ANSWER, False)
-            sheet.cuts[i] = at
-            at = put_name(sheet, at, names, lengths, target, True)
-            sheet.labels[1, begin:at] = question
-            sheet.labels[2, begin:at] = k
-            sheet.labels[3, begin:at] = names[target, 0] - first
-        sheet.offsets[i + 1] = at
+            at = append(buffer, at, QUERY + k - 1, False)
+            at = put_name(buffer, at, names, lengths, source, False)
+            at = append(buffer, at, ANSWER, False)
+            buffer.cuts[i] = at
+            at = put_name(buffer, at, names, lengths, target, True)
+            buffer.labels[1, begin:at] = question
+            buffer.labels[2, begin:at] = k
+            buffer.labels[3, begin:at] = names[target, 0] - first
+        buffer.offsets[i + 1] = at
 
 
 @register
@@ -168,7 +168,7 @@ class Depo(Task[DepoConfig]):
         """
         return self._sample(stream, indices, 0)
 
-    def reword(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
+    def paraphrase(self, stream: Stream, indices: NDArray[np.int64], number: int) -> Instances:
         """The same cycles and questions, the edges listed in another order."""
         return self._sample(stream, indices, stream.key("depo", "again", self.config.seed, number))
 
@@ -178,12 +178,12 @@ class Depo(Task[DepoConfig]):
         hops = (1, c.hops) if c.exact_hops is None else (c.exact_hops, c.exact_hops)
         key = np.uint64(stream.key("depo", "cycle", c.seed))
 
-        def write(sheet: Sheet) -> None:
+        def write(buffer: TokenBuffer) -> None:
             _write(
-                key, np.uint64(again), indices, n, hops, c.queries, *c.name_tokens, c.name_symbols, self._first, sheet
+                key, np.uint64(again), indices, n, hops, c.queries, *c.name_tokens, c.name_symbols, self._first, buffer
             )
 
-        return fill(len(indices), self.max_length, LABELS, write)
+        return TokenBuffer.build(len(indices), self.max_length, LABELS, write)
 
     @property
     def _first(self) -> int:

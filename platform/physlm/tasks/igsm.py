@@ -71,7 +71,7 @@ from physlm.igsm.lexicon import LETTERS, Lexicon
 from physlm.igsm.probing import ProbeLabels
 from physlm.igsm.structure import MAX_PARAMETERS, Knobs
 from physlm.tasks.answers import Prompts, readable
-from physlm.tasks.contract import (
+from physlm.tasks.task import (
     Axis,
     Counterfactuals,
     Instances,

@@ -54,7 +54,7 @@ from physlm.tasks.biographies import (
     Drawn,
 )
 from physlm.tasks.bios import Bios
-from physlm.tasks.contract import Axis, Split, Verdict, register
+from physlm.tasks.task import Axis, Split, Verdict, register
 
 Family = Literal["retrieval", "partial", "dual", "classification", "ranking", "subtraction", "inverse"]
 NOUNS: dict[Attribute, str] = {
@@ -82,7 +82,7 @@ _PAIRED: tuple[Attribute, ...] = ("birth_city", "major", "company")  # independe
 
 @dataclass(frozen=True)
 class Kind:
-    """A question: how it is put, what recalls its facts (the hint), and what answers it.
+    """A question: how it is append, what recalls its facts (the hint), and what answers it.
 
     fact     what is computed with, or the first of what is told
     modulus  of a classification

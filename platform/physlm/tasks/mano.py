@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from physlm.randomness import below, start
-from physlm.tasks.answers import Sheet, compare, fill, per_instance, put
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.answers import TokenBuffer, append, compare, per_instance
+from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
 
 SEPARATOR, ANSWER = range(2)
 LENGTH = 2  # token of <len_1>; those of <len_2>, ... follow, then the operators, then the values
@@ -89,34 +89,34 @@ def _evaluate(expression, first_operator, modulus, value, operations, ended):  #
 
 
 @njit(cache=True)
-def _write(key, indices, shortest, longest, operators, modulus, all_, sheet):  # type: ignore[no-untyped-def]
+def _write(key, indices, shortest, longest, operators, modulus, all_, buffer):  # type: ignore[no-untyped-def]
     first = LENGTH + longest
     pending = np.empty(longest + 1, np.int64)  # operations of the operands still to be written
     at = 0
     for i in range(len(indices)):
         s = start(key, indices[i])
-        at = put(sheet, at, SEPARATOR, all_)
+        at = append(buffer, at, SEPARATOR, all_)
         pending[0] = shortest + below(s, longest - shortest + 1)
-        at = put(sheet, at, LENGTH + pending[0] - 1, all_)
+        at = append(buffer, at, LENGTH + pending[0] - 1, all_)
         begin = at
         count = 1
         while count:
             size = pending[count - 1]
             if size == 0:
-                at = put(sheet, at, first + len(OPERATORS) + below(s, modulus), all_)
+                at = append(buffer, at, first + len(OPERATORS) + below(s, modulus), all_)
                 count -= 1
             else:
-                at = put(sheet, at, first + operators[below(s, len(operators))], all_)
+                at = append(buffer, at, first + operators[below(s, len(operators))], all_)
                 left = below(s, size)
                 pending[count - 1] = size - 1 - left
                 pending[count] = left
                 count += 1
-        labels = sheet.labels[:, begin:at]
-        _evaluate(sheet.tokens[begin:at], first, modulus, labels[0], labels[1], labels[2])
-        at = put(sheet, at, ANSWER, all_)
-        sheet.cuts[i] = at
-        at = put(sheet, at, first + len(OPERATORS) + sheet.labels[0, begin], True)
-        sheet.offsets[i + 1] = at
+        labels = buffer.labels[:, begin:at]
+        _evaluate(buffer.tokens[begin:at], first, modulus, labels[0], labels[1], labels[2])
+        at = append(buffer, at, ANSWER, all_)
+        buffer.cuts[i] = at
+        at = append(buffer, at, first + len(OPERATORS) + buffer.labels[0, begin], True)
+        buffer.offsets[i + 1] = at
 
 
 @register
@@ -220,10 +220,10 @@ class Mano(Task[ManoConfig]):
         key = np.uint64(stream.key("mano", "expression", c.seed))
         operators = np.array([OPERATORS.index(symbol) for symbol in c.operators])
 
-        def write(sheet: Sheet) -> None:
-            _write(key, indices, c.lengths[0], c.operations, operators, c.modulus, c.train_on == "all", sheet)
+        def write(buffer: TokenBuffer) -> None:
+            _write(key, indices, c.lengths[0], c.operations, operators, c.modulus, c.train_on == "all", buffer)
 
-        return fill(len(indices), self.max_length, LABELS, write)
+        return TokenBuffer.build(len(indices), self.max_length, LABELS, write)
 
     @property
     def probe_targets(self) -> Mapping[str, int]:

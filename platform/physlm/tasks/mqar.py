@@ -31,8 +31,8 @@ from pydantic import Field, model_validator
 
 from physlm.errors import UserError
 from physlm.randomness import below, start, uniform, words
-from physlm.tasks.answers import Sheet, compare, fill, put
-from physlm.tasks.contract import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.answers import TokenBuffer, append, compare
+from physlm.tasks.task import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
 
 SEPARATOR, BLANK, FIRST = range(3)  # FIRST key; the values follow the keys
 LABELS = ("pair", "distance", "value")
@@ -72,7 +72,7 @@ def _distinct(s, out, n, seen, stamp):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _write(key, indices, pairs, length, symbols, weights, blank, sheet):  # type: ignore[no-untyped-def]
+def _write(key, indices, pairs, length, symbols, weights, blank, buffer):  # type: ignore[no-untyped-def]
     keys, values = np.empty((2, pairs), np.int64)
     seen = np.full(symbols, -1, np.int64)
     slots = len(weights)
@@ -92,25 +92,25 @@ def _write(key, indices, pairs, length, symbols, weights, blank, sheet):  # type
             asked[taken[pair]] = pair
         chosen = below(s, pairs)
 
-        at = put(sheet, at, SEPARATOR, False)
+        at = append(buffer, at, SEPARATOR, False)
         begin = at
         for pair in range(pairs):
-            at = put(sheet, at, FIRST + keys[pair], False)
-            at = put(sheet, at, FIRST + symbols + values[pair], False)
-            sheet.labels[0, at - 2 : at] = pair
+            at = append(buffer, at, FIRST + keys[pair], False)
+            at = append(buffer, at, FIRST + symbols + values[pair], False)
+            buffer.labels[0, at - 2 : at] = pair
         for again in asked:
             if again >= 0:
-                at = put(sheet, at, FIRST + keys[again], False)
+                at = append(buffer, at, FIRST + keys[again], False)
                 if again == chosen:
-                    sheet.cuts[i] = at
-                at = put(sheet, at, FIRST + symbols + values[again], True)
-                sheet.labels[0, at - 2 : at] = again
-                sheet.labels[1, at - 2 : at] = at - 2 - begin - 2 * again
-                sheet.labels[2, at - 2] = values[again]
+                    buffer.cuts[i] = at
+                at = append(buffer, at, FIRST + symbols + values[again], True)
+                buffer.labels[0, at - 2 : at] = again
+                buffer.labels[1, at - 2 : at] = at - 2 - begin - 2 * again
+                buffer.labels[2, at - 2] = values[again]
             else:
                 for _ in range(2):
-                    at = put(sheet, at, BLANK if blank else FIRST + below(s, 2 * symbols), False)
-        sheet.offsets[i + 1] = at
+                    at = append(buffer, at, BLANK if blank else FIRST + below(s, 2 * symbols), False)
+        buffer.offsets[i + 1] = at
 
 
 @register
@@ -179,10 +179,10 @@ class Mqar(Task[MqarConfig]):
         key = np.uint64(stream.key("mqar", "pairs", c.seed))
         weights = np.arange(1.0, (c.length - 2 * c.pairs) // 2 + 1) ** (c.power - 1)
 
-        def write(sheet: Sheet) -> None:
-            _write(key, indices, c.pairs, c.length, c.symbols, weights, c.filler == "blank", sheet)
+        def write(buffer: TokenBuffer) -> None:
+            _write(key, indices, c.pairs, c.length, c.symbols, weights, c.filler == "blank", buffer)
 
-        return fill(len(indices), self.max_length, LABELS, write)
+        return TokenBuffer.build(len(indices), self.max_length, LABELS, write)
 
     @property
     def probe_targets(self) -> Mapping[str, int]:

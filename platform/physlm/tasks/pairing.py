@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from physlm import randomness
 from physlm.errors import UserError
-from physlm.tasks.contract import Stream, Task
+from physlm.tasks.task import Stream, Task
 
 _TRIED = 1000
 

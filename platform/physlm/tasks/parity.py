@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from physlm.randomness import below, start, words
-from physlm.tasks.answers import Sheet, compare, fill, put
-from physlm.tasks.contract import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.answers import TokenBuffer, append, compare
+from physlm.tasks.task import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
 
 SEPARATOR, ANSWER, FIRST = range(3)  # FIRST of the group's elements
 LABELS = ("state",)
@@ -99,27 +99,27 @@ class ParityConfig(TaskConfig):
 
 
 @njit(cache=True)
-def _write(key, indices, shortest, longest, table, states, sheet):  # type: ignore[no-untyped-def]
+def _write(key, indices, shortest, longest, table, states, buffer):  # type: ignore[no-untyped-def]
     at = 0
     for i in range(len(indices)):
         s = start(key, indices[i])
-        at = put(sheet, at, SEPARATOR, False)
+        at = append(buffer, at, SEPARATOR, False)
         begin = at
         count = shortest + below(s, longest - shortest + 1)
         state = 0
         for _ in range(count):
             element = below(s, len(table))
             state = table[state, element]
-            put(sheet, at, FIRST + element, False)
-            sheet.labels[0, at] = state
+            append(buffer, at, FIRST + element, False)
+            buffer.labels[0, at] = state
             at += 1
-        at = put(sheet, at, ANSWER, False)
-        sheet.cuts[i] = at
+        at = append(buffer, at, ANSWER, False)
+        buffer.cuts[i] = at
         for j in range(begin if states else begin + count - 1, begin + count):
-            put(sheet, at, FIRST + sheet.labels[0, j], True)
-            sheet.labels[0, at] = sheet.labels[0, j]
+            append(buffer, at, FIRST + buffer.labels[0, j], True)
+            buffer.labels[0, at] = buffer.labels[0, j]
             at += 1
-        sheet.offsets[i + 1] = at
+        buffer.offsets[i + 1] = at
 
 
 @register
@@ -191,10 +191,10 @@ class Parity(Task[ParityConfig]):
         key = np.uint64(stream.key("parity", "row", c.seed))
         shortest = c.length if c.exact else 1
 
-        def write(sheet: Sheet) -> None:
-            _write(key, indices, shortest, c.length, self._table, c.answer == "states", sheet)
+        def write(buffer: TokenBuffer) -> None:
+            _write(key, indices, shortest, c.length, self._table, c.answer == "states", buffer)
 
-        return fill(len(indices), self.max_length, LABELS, write)
+        return TokenBuffer.build(len(indices), self.max_length, LABELS, write)
 
     @property
     def probe_targets(self) -> Mapping[str, int]:

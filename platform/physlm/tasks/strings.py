@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm import randomness
-from physlm.tasks.contract import Axis, Instances, Stream, Task, TaskConfig, register
+from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, register
 
 
 class StringsConfig(TaskConfig):

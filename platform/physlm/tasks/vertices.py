@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 
 from physlm import randomness
 from physlm.randomness import below
-from physlm.tasks.answers import put
-from physlm.tasks.contract import TaskConfig
+from physlm.tasks.answers import append
+from physlm.tasks.task import TaskConfig
 
 FEWEST = 3  # vertices
 
@@ -128,11 +128,11 @@ def draw_names(s, n, shortest, longest, symbols, first, names, lengths, places, 
 
 
 @njit(cache=True)
-def put_name(sheet, at, names, lengths, vertex, trained):  # type: ignore[no-untyped-def]
-    """Write the name of a vertex; the sheet's first label is the vertex. Returns the next place."""
+def put_name(buffer, at, names, lengths, vertex, trained):  # type: ignore[no-untyped-def]
+    """Write the name of a vertex; the buffer's first label is the vertex. Returns the next place."""
     for j in range(lengths[vertex]):
-        put(sheet, at, names[vertex, j], trained)
-        sheet.labels[0, at] = vertex
+        append(buffer, at, names[vertex, j], trained)
+        buffer.labels[0, at] = vertex
         at += 1
     return at
 

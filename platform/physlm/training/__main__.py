@@ -5,8 +5,8 @@ to standard output, one JSON object a line; live metrics are served when PHYSLM_
 shard 0, the next for shard 1, ...; 0 for any free one). SIGTERM asks for a checkpoint and an end with code 3.
 
 A shard may be trained by several ranks: `torchrun --nproc-per-node 2 -m physlm.training ...`. How they share the work
-is said in `physlm.training.sharing`; the first rank reports for all. With `--max-restarts` torchrun begins anew when a
-rank is lost, and all go on from the last checkpoints.
+is said in `physlm.training.rank_assignment`; the first rank reports for all. With `--max-restarts` torchrun begins
+anew when a rank is lost, and all go on from the last checkpoints.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from physlm.errors import Interrupted, PhyslmError
 from physlm.runs import Run, trunks
 from physlm.store import Store, open_store
 from physlm.telemetry.exporter import TrainingMetrics, serve
-from physlm.training import grouping, hardware, layout, parent, sharing
+from physlm.training import cohort_tuning, hardware, layout, orphan_watchdog, rank_assignment
 from physlm.training.loop import Options, Progress, train
 from physlm.training.memory import keep_freed_memory
-from physlm.training.ranks import Ranks, Tally, joined
+from physlm.training.ranks import Counters, Ranks, joined
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     keep_freed_memory()
     stop = _stop_on_signal()
-    parent.watch(stop.set)
+    orphan_watchdog.watch(stop.set)
     try:
         with joined(device := hardware.own_device()) as ranks:
             _train(options, device, ranks, stop)
@@ -69,7 +69,7 @@ def _train(options: argparse.Namespace, device: torch.device, ranks: Ranks, stop
     study = experiment.parse(manifest["experiment"])
     cohorts = [[study.by_id[run_id] for run_id in cohort] for cohort in manifest["shards"][options.shard]]
     runs = [run for cohort in cohorts for run in cohort]
-    left = ranks.agree("left", [run.run_id for run in runs if not store.exists(layout.completed_key(run.run_id))])
+    left = ranks.broadcast("left", [run.run_id for run in runs if not store.exists(layout.completed_key(run.run_id))])
     cohorts = [rest for cohort in cohorts if (rest := [run for run in cohort if run.run_id in left])]
     metrics = TrainingMetrics(study.name, options.shard)
     with ExitStack() as stack:
@@ -95,18 +95,18 @@ def _jobs(
     cohorts: Sequence[Sequence[Run]], ranks: Ranks, capacity: float, options: Options
 ) -> list[Callable[[Store], None]]:
     """What this rank does, in turn: with the others first, and then its own part."""
-    division = sharing.divide(cohorts, ranks.rank, ranks.size, capacity)
+    division = rank_assignment.divide(cohorts, ranks.rank, ranks.size, capacity)
 
     def job(cohort: Sequence[Run], **how: Any) -> Callable[[Store], None]:
         together = how["ranks"].size if "ranks" in how else 1
         share = capacity * together if how.get("sharded") else capacity
-        at_once = sharing.windows_at_once(cohort, together, share)
+        at_once = rank_assignment.windows_at_once(cohort, together, share)
         return lambda store: train(store, cohort, replace(options, windows_at_once=at_once, **how))
 
     def alone(cohort: Sequence[Run], store: Store) -> None:
         # Runs that share a trunk stay together.
         whole = len(trunks(cohort)) < len(cohort)
-        for group in [cohort] if whole else grouping.split(cohort, options.device):
+        for group in [cohort] if whole else cohort_tuning.split(cohort, options.device):
             job(group)(store)
 
     return [
@@ -125,26 +125,26 @@ class _Reporter:
 
     def __init__(self, metrics: TrainingMetrics, ranks: Ranks, device: torch.device, stop: threading.Event) -> None:
         self._metrics, self._ranks, self._device, self._stop = metrics, ranks, device, stop
-        self._tally = Tally(ranks)
+        self._counters = Counters(ranks)
         self._peak = ranks.size * hardware.peak_flops(device)
         self._last = time.monotonic()
         self._ended = 0
 
     def report(self, progress: Progress) -> None:
         """What this rank has done since it last reported."""
-        self._tally.add({name: int(getattr(progress, name)) for name in _COUNTED})
+        self._counters.add({name: int(getattr(progress, name)) for name in _COUNTED})
         for name in ("loss", "learning_rate", "gradient_norm"):
-            self._tally.set(name, getattr(progress, name))
-        self._tally.set("memory", hardware.memory_bytes(self._device))
+            self._counters.set(name, getattr(progress, name))
+        self._counters.set("memory", hardware.memory_bytes(self._device))
         if self._ranks.is_first:
             self._publish()
 
     def end(self) -> None:
         """This rank has nothing more to do; the first one reports until none has."""
-        self._tally.add({"ended": 1})
+        self._counters.add({"ended": 1})
         asked = time.monotonic()
         while self._ranks.is_first and self._ranks.size > 1:
-            self._ended += self._tally.take("ended")
+            self._ended += self._counters.take("ended")
             self._publish()
             if not self._stop.is_set():
                 asked = time.monotonic()
@@ -154,8 +154,8 @@ class _Reporter:
 
     def _publish(self) -> None:
         now = time.monotonic()
-        tokens, flops, completed, checkpoints = map(self._tally.take, _COUNTED)
-        losses = self._tally.values("loss")
+        tokens, flops, completed, checkpoints = map(self._counters.take, _COUNTED)
+        losses = self._counters.values("loss")
         progress = Progress(
             tokens=tokens,
             flops=float(flops),
@@ -163,8 +163,8 @@ class _Reporter:
             loss=sum(losses) / len(losses) if losses else None,
             checkpoints=checkpoints,
             seconds=now - self._last,
-            learning_rate=max(self._tally.values("learning_rate"), default=None),
-            gradient_norm=max(self._tally.values("gradient_norm"), default=None),
+            learning_rate=max(self._counters.values("learning_rate"), default=None),
+            gradient_norm=max(self._counters.values("gradient_norm"), default=None),
         )
         self._last = now
         self._export(progress)
@@ -183,7 +183,7 @@ class _Reporter:
             metrics.wrote_checkpoint()
         metrics.set_tokens_per_second(progress.tokens_per_second)
         metrics.set_flop_utilisation(progress.flops / max(progress.seconds, 1e-9) / self._peak)
-        metrics.set_memory(sum(self._tally.values("memory")))
+        metrics.set_memory(sum(self._counters.values("memory")))
         if progress.loss is not None:
             metrics.set_loss(progress.loss)
         if progress.learning_rate is not None:

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from physlm.errors import CorruptObject, StoreError
-from physlm.store.contract import Store
+from physlm.store.store import Store
 from physlm.training import layout
 
 _FORMAT = 1

@@ -9,9 +9,9 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from physlm.models.contract import ModelConfig
 from physlm.models.decoder import Decoder, initialise
-from physlm.store.contract import Store
+from physlm.models.model import ModelConfig
+from physlm.store.store import Store
 from physlm.training import adamw
 from physlm.training.checkpoints import Clock, State, save_state
 from physlm.training.config import OptimizerConfig
@@ -26,7 +26,7 @@ class Trained(Protocol):
 
     def __call__(self, tokens: Tensor, /) -> Tensor: ...
     def logits(self, hidden: Tensor, /) -> Tensor: ...
-    def weigh(self, share: float, /) -> None: ...
+    def set_loss_scale(self, share: float, /) -> None: ...
     def parameters(self) -> Iterator[nn.Parameter]: ...
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
     def to(self, device: torch.device, /) -> Self: ...
@@ -123,7 +123,7 @@ class Cohort:
         losses = torch.zeros(len(self), device=self.device)
         gradient = torch.zeros(0)
         for part in parts(tokens, loss, self.ranks, self.windows_at_once, seen):
-            self.decoder.weigh(part.share)
+            self.decoder.set_loss_scale(part.share)
             with mixed_precision(self.device):
                 hidden = self.decoder(part.inputs)
                 logits = self.decoder.logits(hidden)

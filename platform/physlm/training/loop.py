@@ -23,7 +23,7 @@ from physlm import catalog
 from physlm.catalog import Observation
 from physlm.errors import Interrupted
 from physlm.runs import Run
-from physlm.store.contract import Store
+from physlm.store.store import Store
 from physlm.training import layout, schedules
 from physlm.training.checkpoints import (
     Clock,
@@ -203,7 +203,7 @@ class _Training:
         while self.rows:
             due = time.monotonic() - self._last_checkpoint >= self.options.checkpoint_seconds
             # All ranks must do the same.
-            stop, due = self.options.ranks.any(self.options.stop(), due and self.options.ranks.is_first)
+            stop, due = self.options.ranks.any_true(self.options.stop(), due and self.options.ranks.is_first)
             if stop or due:
                 self._checkpoint()
             if stop:
@@ -232,7 +232,7 @@ class _Training:
     def _step(self) -> None:
         begin = time.perf_counter()
         leaders = [row.members[0] for row in self.rows]
-        shares = [schedules.share(m.run.training.schedule, m.progress, m.clock.updates) for m in leaders]
+        shares = [schedules.lr_factor(m.run.training.schedule, m.progress, m.clock.updates) for m in leaders]
         batch = [row.peek() for row in self.rows]
         tokens = torch.from_numpy(np.stack([w.tokens for w in batch])).to(self.options.device, torch.int64)
         wanted = torch.from_numpy(np.stack([w.loss for w in batch])).to(self.options.device)

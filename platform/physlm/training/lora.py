@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from physlm import randomness
-from physlm.models.contract import ModelConfig
 from physlm.models.decoder import Decoder
-from physlm.models.parts.contract import Part
+from physlm.models.model import ModelConfig
+from physlm.models.parts.part import Part
 from physlm.training.cohort import Cohort
 from physlm.training.config import LoraConfig, OptimizerConfig
 from physlm.training.ranks import ALONE, Ranks
@@ -64,9 +64,9 @@ class _Updates(nn.Module):
             full[name] = full[name] + nn.functional.pad(update, (left, right))
         return full
 
-    def weigh(self, share: float) -> None:
+    def set_loss_scale(self, share: float) -> None:
         """As a decoder's."""
-        self._logits[0].decoder.weigh(share)
+        self._logits[0].decoder.set_loss_scale(share)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [M, B, T] -> logits [M, B·T, V]."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from physlm import randomness
 from physlm.runs import Run, language
-from physlm.tasks.contract import Instances, Stream
+from physlm.tasks.task import Instances, Stream
 from physlm.training.masking import Masked
 from physlm.training.packing import NOTHING, Feed, Packer, StreamSource, Windows
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.tasks.contract import Instances, Stream, Task
+from physlm.tasks.task import Instances, Stream, Task
 
 _READ_AHEAD = 1024  # instances sampled at once
 NOTHING = Instances(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.bool_))

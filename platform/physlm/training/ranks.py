@@ -24,11 +24,11 @@ _PATIENCE = timedelta(hours=24)  # a rank waits this long for one that works lon
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of its shard. `board` holds small messages, by key; None for a process alone."""
+    """This process among those of its shard. `kv_store` holds small messages, by key; None for a process alone."""
 
     rank: int = 0
     size: int = 1
-    board: Store | None = None
+    kv_store: Store | None = None
 
     @property
     def is_first(self) -> bool:
@@ -41,7 +41,7 @@ class Ranks:
             for tensor in tensors:
                 dist.all_reduce(tensor)
 
-    def any(self, *flags: bool) -> tuple[bool, ...]:
+    def any_true(self, *flags: bool) -> tuple[bool, ...]:
         """Of each flag, whether it is true on any rank: the same answer everywhere."""
         if self.size == 1:
             return flags
@@ -50,15 +50,15 @@ class Ranks:
         dist.all_reduce(found, dist.ReduceOp.MAX)
         return tuple(bool(x) for x in found.tolist())
 
-    def agree(self, key: str, value: Any) -> Any:
+    def broadcast(self, key: str, value: Any) -> Any:
         """The first rank's value on every rank; a JSON value, under a key that is used once."""
-        if self.board is None:
+        if self.kv_store is None:
             return value
         if self.is_first:
-            self.board.set(key, json.dumps(value))
-        return json.loads(self.board.get(key))
+            self.kv_store.set(key, json.dumps(value))
+        return json.loads(self.kv_store.get(key))
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all ranks are here."""
         if self.size > 1:
             dist.barrier()
@@ -75,17 +75,17 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         return
     shared, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
     # torchrun's store outlives a restart: what ranks that are gone have left there would be taken for the new ones'.
-    board = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", shared)
+    kv_store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", shared)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    group = PrefixStore("group", board)
+    group = PrefixStore("group", kv_store)
     dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=_PATIENCE)
     try:
-        yield Ranks(rank, size, PrefixStore("board", board))
+        yield Ranks(rank, size, PrefixStore("board", kv_store))
     finally:
         dist.destroy_process_group()
 
 
-class Tally:
+class Counters:
     """Counts of all ranks together: each adds its own, and the first takes what has come."""
 
     def __init__(self, ranks: Ranks) -> None:
@@ -111,8 +111,8 @@ class Tally:
         key = f"{name}/{self._ranks.rank}"
         self._total(f"{key}/set", 1)
         self._shown[key] = json.dumps(value)
-        if self._ranks.board is not None:
-            self._ranks.board.set(key, self._shown[key])
+        if self._ranks.kv_store is not None:
+            self._ranks.kv_store.set(key, self._shown[key])
 
     def values(self, name: str) -> list[float]:
         """The present values of the ranks that have one."""
@@ -120,12 +120,12 @@ class Tally:
         for rank in range(self._ranks.size):
             key = f"{name}/{rank}"
             if self._total(f"{key}/set", 0):
-                board = self._ranks.board
-                found.append(json.loads(self._shown[key] if board is None else board.get(key)))
+                kv_store = self._ranks.kv_store
+                found.append(json.loads(self._shown[key] if kv_store is None else kv_store.get(key)))
         return [value for value in found if value is not None]
 
     def _total(self, name: str, count: int) -> int:
-        if self._ranks.board is not None:
-            return int(self._ranks.board.add(f"tally/{name}", count))
+        if self._ranks.kv_store is not None:
+            return int(self._ranks.kv_store.add(f"counters/{name}", count))
         self._totals[name] = self._totals.get(name, 0) + count
         return self._totals[name]

@@ -7,7 +7,7 @@ import math
 from physlm.training.config import ScheduleConfig
 
 
-def share(config: ScheduleConfig, progress: float, steps: int) -> float:
+def lr_factor(config: ScheduleConfig, progress: float, steps: int) -> float:
     """Learning rate of the next step as a share of its peak.
 
     progress: share of the budget that is spent, 0 to 1. steps: optimiser steps taken.

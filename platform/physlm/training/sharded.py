@@ -22,9 +22,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
-from physlm.models.contract import ModelConfig
 from physlm.models.decoder import Decoder, initialise
-from physlm.store.contract import Store
+from physlm.models.model import ModelConfig
+from physlm.store.store import Store
 from physlm.training import adamw, layout
 from physlm.training.checkpoints import Clock, ShardedState, save_clock
 from physlm.training.cohort import mixed_precision, parts
@@ -109,7 +109,7 @@ class ShardedModel:
             batch += [replace(empty, share=0.0)] * (passes - len(batch))
         for part in batch:
             # Gradients are averaged over the ranks, and their sum is wanted.
-            self._loss.decoder.weigh(part.share * self.ranks.size)
+            self._loss.decoder.set_loss_scale(part.share * self.ranks.size)
             with mixed_precision(self.device):
                 share = self._loss(part.inputs, part.targets, part.weights)
             (share * self.ranks.size).sum().backward()
@@ -148,10 +148,10 @@ class ShardedModel:
             save(self._state(), storage_writer=HuggingFaceStorageWriter(folder, save_distributed=True))
             for file in sorted(Path(folder).iterdir()):
                 store.put_file(prefix + file.name, file)
-        self.ranks.wait()
+        self.ranks.barrier()
         if self.ranks.is_first:
             save_clock(store, run_id, clock)
-        self.ranks.wait()
+        self.ranks.barrier()
 
     def restore(self, row: int, state: ShardedState) -> None:
         """Go on from where the run was stored by any number of ranks. Raises CorruptObject for a damaged file."""

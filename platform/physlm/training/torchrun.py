@@ -12,9 +12,9 @@ import sys
 
 from torch.distributed.run import main
 
-from physlm.training import parent
+from physlm.training import orphan_watchdog
 
 if __name__ == "__main__":
-    parent.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    os.environ[parent.VARIABLE] = str(os.getpid())  # for the ranks
+    orphan_watchdog.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    os.environ[orphan_watchdog.VARIABLE] = str(os.getpid())  # for the ranks
     main(sys.argv[1:])

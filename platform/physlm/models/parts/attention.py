@@ -13,8 +13,8 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from physlm.models.parts.cache import Cache
 from physlm.models.parts.canon import canon_of
-from physlm.models.parts.contract import Part, initial_std, mixer, residual_std
 from physlm.models.parts.linear import Linear
+from physlm.models.parts.part import Part, initial_std, mixer, residual_std
 from physlm.models.parts.relative import RelativeBias
 from physlm.models.parts.rotary import Rotary
 

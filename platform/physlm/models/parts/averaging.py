@@ -10,8 +10,8 @@ from torch import Tensor
 from physlm.models.parts.attention import future
 from physlm.models.parts.cache import Cache
 from physlm.models.parts.canon import canon_of
-from physlm.models.parts.contract import Part, initial_std, mixer, residual_std
 from physlm.models.parts.linear import Linear
+from physlm.models.parts.part import Part, initial_std, mixer, residual_std
 from physlm.models.parts.relative import RelativeBias
 
 if TYPE_CHECKING:

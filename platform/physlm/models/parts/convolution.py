@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from physlm.models.counts import KERNEL
 from physlm.models.parts.cache import Cache
-from physlm.models.parts.contract import uniform
+from physlm.models.parts.part import uniform
 
 
 class _Convolution(torch.autograd.Function):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, one_hot
 
 from physlm.models.parts.cache import Cache
-from physlm.models.parts.contract import Part, initial_std, mlp, normal, residual_std
 from physlm.models.parts.linear import Linear
+from physlm.models.parts.part import Part, initial_std, mlp, normal, residual_std
 
 if TYPE_CHECKING:
     from physlm.models.architecture import DecoderConfig

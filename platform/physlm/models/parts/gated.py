@@ -9,8 +9,8 @@ from torch.nn.functional import silu
 
 from physlm.models.parts.cache import Cache
 from physlm.models.parts.canon import canon_of
-from physlm.models.parts.contract import Part, initial_std, mlp, residual_std
 from physlm.models.parts.linear import Linear
+from physlm.models.parts.part import Part, initial_std, mlp, residual_std
 
 if TYPE_CHECKING:
     from physlm.models.architecture import DecoderConfig

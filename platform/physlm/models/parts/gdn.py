@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
 from physlm.models.parts.cache import Cache
-from physlm.models.parts.contract import Part, initial_std, mixer, residual_std
 from physlm.models.parts.linear import Linear
 from physlm.models.parts.mamba2 import draw_log_rate, draw_step_bias, within_chunk
 from physlm.models.parts.norm import root_mean_square
+from physlm.models.parts.part import Part, initial_std, mixer, residual_std
 from physlm.models.parts.recurrence import HeadNorm, State, Streams, chunks, fused, unchunk
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from torch.nn.functional import logsigmoid, silu
 
 from physlm.models.counts import GATE_RANK
 from physlm.models.parts.cache import Cache
-from physlm.models.parts.contract import Part, initial_std, mixer, residual_std
 from physlm.models.parts.linear import Linear
+from physlm.models.parts.part import Part, initial_std, mixer, residual_std
 from physlm.models.parts.recurrence import HeadNorm, State, Streams, chunks, fused, scan, unchunk
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
 from physlm.models.parts.cache import Cache
-from physlm.models.parts.contract import Part, initial_std, mixer, residual_std, uniform
 from physlm.models.parts.linear import Linear
 from physlm.models.parts.norm import RmsNorm
+from physlm.models.parts.part import Part, initial_std, mixer, residual_std, uniform
 from physlm.models.parts.recurrence import State, Streams, chunks, fused, scan, unchunk
 
 if TYPE_CHECKING:

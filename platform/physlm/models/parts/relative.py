@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from physlm.models.parts.contract import normal
+from physlm.models.parts.part import normal
 
 _STD = 0.02  # nearly uniform at the start, as with T5
 

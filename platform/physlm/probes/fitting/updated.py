@@ -21,9 +21,9 @@ from physlm import randomness
 from physlm.catalog import Observation
 from physlm.models.decoder import Decoder
 from physlm.probes import scores
-from physlm.probes.contract import Probe, Tell, part_of
 from physlm.probes.controls import VARIANTS
 from physlm.probes.fitting.states import chosen, device_of, layers, updated
+from physlm.probes.probe import Probe, Tell, part_of
 from physlm.probes.samples import MARKS, Texts
 from physlm.probes.updates import UpdateConfig
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from physlm.report import style, wording
+from physlm.report import formatting, style
 from physlm.report.difficulty import Series
 from physlm.report.figures.drawing import Drawing
 
@@ -63,7 +63,7 @@ def _finding(series: Sequence[Series]) -> str:
             continue
         first, last = min(shares), max(shares)
         parts.append(
-            f"from {wording.percent(shares[first].value)} at {first} to {wording.percent(shares[last].value)} at {last}"
-            + (f" ({one.name})" if len(series) > 1 else "")
+            f"from {formatting.percent(shares[first].value)} at {first} to "
+            f"{formatting.percent(shares[last].value)} at {last}" + (f" ({one.name})" if len(series) > 1 else "")
         )
-    return f"Right answers by the operations they take: {wording.several(parts)}."
+    return f"Right answers by the operations they take: {formatting.several(parts)}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from physlm.report import style, wording
+from physlm.report import formatting, style
 from physlm.report.figures.drawing import Drawing
 
 _NEW = "a new group"
@@ -33,11 +33,11 @@ def draw(found: Mapping[str, Any]) -> Drawing:
                 axes.plot(group["pooled"][0], place[name], "d", color=style.INK, markersize=4)
             axes.plot(pooled["new"], [place[_NEW]] * 2, color=style.INK, linewidth=2.2)
             axes.plot(pooled["mean"][0], place[_NEW], "d", color=style.INK, markersize=4)
-        axes.set_title(wording.symbol(shared["parameter"]))
+        axes.set_title(formatting.symbol(shared["parameter"]))
         style.plain_axes(axes)
         axes.set_yticks(list(place.values()), names)
-    differing = [wording.symbol(s["parameter"]) for s in parameters if s["chance"] < 0.01]
-    told = f"differ in {wording.several(differing)}" if differing else "don't differ in any parameter beyond chance"
+    differing = [formatting.symbol(s["parameter"]) for s in parameters if s["chance"] < 0.01]
+    told = f"differ in {formatting.several(differing)}" if differing else "don't differ in any parameter beyond chance"
     caption = "Bars are each group's intervals; the grey band is that of the pooled fit."
     if partial:
         caption += " Diamonds are partially pooled estimates, and the last row is where a new group's value would lie."

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from physlm.report import difficulty, probing, style
+from physlm.report import difficulty, probe_section, style
 from physlm.report.figures.drawing import Drawing
-from physlm.report.probing import Probed
+from physlm.report.probe_section import Probed
 
 _MAP = mpl.colormaps["cividis"]
 _DARK, _LIGHT = "#0a0a0a", "#fafafa"  # cells have their colour on any page, and so have their numbers
@@ -31,8 +31,8 @@ def draw(found: Probed) -> Drawing | None:
     return Drawing(
         f"probe_{found.probe}",
         figure,
-        f"The {probing.name(found.probe)} probe, by target and {found.axis}",
-        probing.finding(found),
+        f"The {probe_section.name(found.probe)} probe, by target and {found.axis}",
+        probe_section.finding(found),
         "Percent of unseen readings that are right. Colour: from the majority class (dark) to always right (bright). "
         + ("Layer 0 is the embedding. " if found.axis == "layer" else "")
         + "Before training: the same probe on the same model with its initial parameters. Shuffled labels: trained and "
@@ -54,8 +54,8 @@ def draw_conditions(found: Sequence[Probed]) -> Drawing | None:
     return Drawing(
         f"probe_{found[0].probe}_conditions",
         figure,
-        f"The {probing.name(found[0].probe)} probe, by condition",
-        probing.comparison(found, names),
+        f"The {probe_section.name(found[0].probe)} probe, by condition",
+        probe_section.comparison(found, names),
         "Percent of unseen readings that are right, after training. Colour: from the majority class (dark) to always "
         "right (bright).",
     )
@@ -96,7 +96,7 @@ def _panel(axes: Axes, found: Probed, control: str) -> None:
     axes.set_ylim(rows - 0.5, -0.5)
     step = -(-columns // 10)
     axes.set_xticks(range(0, columns, step), [str(place) for place in found.places[::step]])
-    axes.set_yticks(range(rows), [probing.name(target) for target in found.targets])
+    axes.set_yticks(range(rows), [probe_section.name(target) for target in found.targets])
     axes.grid(visible=False)
     axes.tick_params(length=0)
     for spine in axes.spines.values():

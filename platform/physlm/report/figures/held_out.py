@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from physlm.laws import Fit, HeldOut
-from physlm.report import style, wording
+from physlm.fitting import Fit, HeldOut
+from physlm.report import formatting, style
 from physlm.report.figures.drawing import Drawing
 from physlm.report.figures.points import is_relative, points
 
@@ -28,7 +28,8 @@ def draw(fit: Fit) -> Drawing | None:
     _against(left, fit)
     _relative(right, fit, shown)
     caption = (
-        f"Grey bars are the {wording.percent(fit.level)} intervals that the law had given for what would be observed, "
+        f"Grey bars are the {formatting.percent(fit.level)} intervals that the law had given for what would be "
+        "observed, "
         "noise included; a cross lies outside its interval. Left: the diagonal is a perfect prediction; small dots "
         "were fitted."
     )
@@ -82,7 +83,7 @@ def label(fit: Fit, held_out: HeldOut) -> str:
         if v.category:
             parts.append(fit.levels[v.name][int(value)])
         elif len(set(fit.data[v.name])) > 1:
-            parts.append(f"{v.name} = {wording.exact(value)}")
+            parts.append(f"{v.name} = {formatting.exact(value)}")
     return ", ".join(parts)
 
 
@@ -97,7 +98,7 @@ def _finding(fit: Fit) -> str:
     inside = sum(h.inside for h in fit.held_out)
     worst = max(fit.held_out, key=lambda h: h.error_ratio)
     return (
-        f"{inside} of {wording.count(len(fit.held_out), 'held-out condition')} lie in their prediction intervals; "
-        f"the mean error is {wording.percent(fit.heldout_error_ratio)}, the largest "
-        f"{wording.percent(worst.error_ratio)} ({label(fit, worst)})."
+        f"{inside} of {formatting.count(len(fit.held_out), 'held-out condition')} lie in their prediction intervals; "
+        f"the mean error is {formatting.percent(fit.heldout_error_ratio)}, the largest "
+        f"{formatting.percent(worst.error_ratio)} ({label(fit, worst)})."
     )

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from physlm.laws import Anchor, Estimate, Fit
-from physlm.report import style, wording
+from physlm.fitting import Estimate, Fit
+from physlm.laws import Anchor
+from physlm.report import formatting, style
 from physlm.report.figures.drawing import Drawing
 
 
@@ -30,7 +31,7 @@ def draw(fit: Fit) -> Drawing | None:
         figure,
         "Estimates beside published values",
         _finding([row for rows in groups.values() for row in rows]),
-        f"Dots with {wording.percent(fit.level)} intervals are this experiment's; diamonds and bands are published.",
+        f"Dots with {formatting.percent(fit.level)} intervals are this experiment's; diamonds and bands are published.",
     )
 
 
@@ -39,7 +40,7 @@ def _panel(axes: Axes, unit: str, estimates: list[Estimate]) -> None:
     ends = [end for e in estimates for end in (e.interval.low, e.interval.high, *(a.low for a in e.anchors))]
     ends = [end for end in ends if np.isfinite(end)]
     style.plain_axes(axes, log_x=max(ends) > 20 * min(ends) > 0)
-    for row, e in zip(style.rows(axes, [wording.symbol(e.name) for e in estimates]), estimates, strict=True):
+    for row, e in zip(style.rows(axes, [formatting.symbol(e.name) for e in estimates]), estimates, strict=True):
         axes.plot([e.interval.low, e.interval.high], [row + 0.12] * 2, color=paint, linewidth=2.2)
         axes.plot(e.value, row + 0.12, "o", color=paint, markersize=6, markeredgecolor=style.SURFACE)
         for anchor in e.anchors:
@@ -62,7 +63,7 @@ def _anchor(axes: Axes, row: float, anchor: Anchor) -> None:
 
 
 def _legend(fit: Fit) -> list[Line2D]:
-    paint, own = style.series(1)[0][0], f"estimate, {wording.percent(fit.level)} interval"
+    paint, own = style.series(1)[0][0], f"estimate, {formatting.percent(fit.level)} interval"
     return [
         Line2D([], [], color=paint, marker="o", linewidth=2.2, label=own),
         Line2D([], [], color=style.ANCHOR, marker="D", markersize=4.5, linewidth=3, label="published"),
@@ -75,10 +76,10 @@ def _finding(rows: list[Estimate]) -> str:
         for anchor in row.anchors[:1]:
             agrees = row.interval.low <= anchor.high and anchor.low <= row.interval.high
             where = "overlaps" if agrees else "lies below" if row.interval.high < anchor.low else "lies above"
-            published = wording.exact(anchor.low)
+            published = formatting.exact(anchor.low)
             if np.isinf(anchor.high):
                 published += " or more"
             elif anchor.high > anchor.low:
-                published += f" to {wording.exact(anchor.high)}"
-            parts.append(f"the interval of {wording.symbol(row.name)} {where} the published {published}")
-    return f"{wording.capitalized(wording.several(parts))}."
+                published += f" to {formatting.exact(anchor.high)}"
+            parts.append(f"the interval of {formatting.symbol(row.name)} {where} the published {published}")
+    return f"{formatting.capitalized(formatting.several(parts))}."

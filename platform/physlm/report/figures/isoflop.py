@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from physlm.laws import Fit
+from physlm.fitting import Fit
 from physlm.laws.chinchilla import Chinchilla
-from physlm.report import style, wording
+from physlm.report import formatting, style
 from physlm.report.figures.drawing import Drawing
 from physlm.report.figures.points import points
 
@@ -51,12 +51,12 @@ def draw(fit: Fit) -> Drawing | None:
     style.plain_axes(left, log_x=True, log_y=True)
     style.plain_axes(right, log_x=True, log_y=True)
     a = fit.estimate("a")
-    value, reach = wording.between(a.value, a.interval.low, a.interval.high)
+    value, reach = formatting.between(a.value, a.interval.low, a.interval.high)
     return Drawing(
         f"isoflop_{fit.law}",
         figure,
         "Equal compute, and the best size",
         f"The best size grows as compute to the {value} ({reach}).",
         "Left: the law at equal compute 6ND; points are runs near it, moved along the law to that compute. Right: the "
-        f"size of the smallest loss with its {wording.percent(fit.level)} interval.",
+        f"size of the smallest loss with its {formatting.percent(fit.level)} interval.",
     )

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from physlm.laws import Fit, Variable
+from physlm.fitting import Fit
+from physlm.laws import Variable
 from physlm.laws.scales import Array
-from physlm.report import style, wording
+from physlm.report import formatting, style
 from physlm.report.figures.drawing import Drawing
 from physlm.report.figures.points import deviation, is_relative, is_wide, points
 
@@ -150,7 +151,7 @@ def _bound(axes: Axes, variable: Variable, data: Mapping[str, Array], panel: Var
         return
     axes.axhline(values[0], color=style.MUTED, linewidth=1, linestyle=(0, (5, 3)))
     axes.annotate(
-        f"{variable.meaning}: {wording.number(float(values[0]))} {variable.unit}",
+        f"{variable.meaning}: {formatting.number(float(values[0]))} {variable.unit}",
         (0.01, values[0]),
         xycoords=("axes fraction", "data"),
         xytext=(0, 3),
@@ -179,7 +180,7 @@ def _axis(variable: Variable) -> str:
 
 def _name(fit: Fit, variable: Variable, value: float) -> str:
     """A level without its unit."""
-    return fit.levels[variable.name][int(value)] if variable.category else wording.exact(value)
+    return fit.levels[variable.name][int(value)] if variable.category else formatting.exact(value)
 
 
 def _level(fit: Fit, variable: Variable, value: float) -> str:
@@ -194,20 +195,21 @@ def _finding(fit: Fit) -> str:
     law = fit.model
     size = next(v.meaning for v in law.variables if v.name == law.size)
     text = (
-        f"{wording.capitalized(law.response.meaning)} against {size}. "
-        f"The curves miss the {wording.count(fit.conditions, 'fitted condition')} by {wording.percent(deviation(fit))}"
+        f"{formatting.capitalized(law.response.meaning)} against {size}. "
+        f"The curves miss the {formatting.count(fit.conditions, 'fitted condition')} by "
+        f"{formatting.percent(deviation(fit))}"
     )
     if fit.heldout_error_ratio is not None:
         text += (
-            f" and the {wording.count(len(fit.held_out), 'held-out condition')} by "
-            f"{wording.percent(fit.heldout_error_ratio)}"
+            f" and the {formatting.count(len(fit.held_out), 'held-out condition')} by "
+            f"{formatting.percent(fit.heldout_error_ratio)}"
         )
-    return f"{text} on average; seeds differ by {wording.percent(fit.seed_noise)}."
+    return f"{text} on average; seeds differ by {formatting.percent(fit.seed_noise)}."
 
 
 def _caption(fit: Fit) -> str:
     both = is_relative(fit) and is_wide(np.array(fit.data[fit.model.size]))
     return (
-        f"Points are means over seeds with two standard errors; bands are {wording.percent(fit.level)} intervals of "
+        f"Points are means over seeds with two standard errors; bands are {formatting.percent(fit.level)} intervals of "
         "the law. Hollow points were held out." + (" Both axes are logarithmic." if both else "")
     )

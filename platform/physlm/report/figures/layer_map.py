@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 
 from physlm.report import style
 from physlm.report.figures.drawing import Drawing
-from physlm.report.inside import Inside, Values
+from physlm.report.layer_maps import Inside, Values
 
 _MAP = mpl.colormaps["cividis"]
 _DARK, _LIGHT = "#0a0a0a", "#fafafa"  # cells have their colour on any page, and so have their numbers

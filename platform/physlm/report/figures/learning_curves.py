@@ -9,10 +9,10 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from physlm.experiment import Value
-from physlm.report import style, wording
+from physlm.report import formatting, style
 from physlm.report.conditions import SIZE, Condition, is_number, label, levels, spread, varying
-from physlm.report.evidence import Evidence
 from physlm.report.figures.drawing import Drawing
+from physlm.report.page_data import Evidence
 
 MOST_CONDITIONS = 48
 _MOST_PANELS = 6
@@ -46,7 +46,7 @@ def draw(evidence: Evidence, conditions: Sequence[Condition]) -> Drawing | None:
         axes.set_title("" if panel is None else _condition(panel, place))
     figure.axes[0].set_ylabel("training loss (nats per token)")
     if colour is not None:
-        entries = [(wording.level(hue), *looks[hue]) for hue in hues]
+        entries = [(formatting.level(hue), *looks[hue]) for hue in hues]
         style.legend(figure, style.series_handles(label(colour), entries))
     return Drawing(
         "learning_curves",
@@ -73,7 +73,7 @@ def _line(axes: Axes, curve: pl.DataFrame, clock: str, paint: str, marker: str) 
 
 def _floors(axes: Axes, conditions: Sequence[Condition]) -> None:
     """Dashed lines at the entropy floors, where few enough are known."""
-    floors = {wording.number(floor): floor for c in conditions if (floor := _floor(c)) is not None}
+    floors = {formatting.number(floor): floor for c in conditions if (floor := _floor(c)) is not None}
     if not 0 < len(floors) <= 3:
         return
     for text, floor in floors.items():
@@ -95,7 +95,7 @@ def _floor(condition: Condition) -> float | None:
 
 
 def _condition(quantity: str, value: Value) -> str:
-    text = wording.level(value)
+    text = formatting.level(value)
     return f"{text} {label(quantity)}" if is_number([value]) else f"{label(quantity)}: {text}"
 
 
@@ -110,15 +110,15 @@ def _finding(conditions: Sequence[Condition], curves: dict[str, pl.DataFrame], c
     high, worst, _ = max(ends, key=lambda end: end[0])
     start = float(curve["value"][0])
     text = (
-        f"The lowest curve falls from {wording.number(start)} to {wording.number(low)} nats per token "
-        f"over {wording.number(float(curve[clock][-1]))} {clock} ({best.parameters:,} parameters)"
+        f"The lowest curve falls from {formatting.number(start)} to {formatting.number(low)} nats per token "
+        f"over {formatting.number(float(curve[clock][-1]))} {clock} ({best.parameters:,} parameters)"
     )
     floor = _floor(best)
     if floor is not None and isfinite(floor):
         gap = low - floor
-        text += f", {wording.number(abs(gap), 2)} {'above' if gap >= 0 else 'below'} the entropy floor"
+        text += f", {formatting.number(abs(gap), 2)} {'above' if gap >= 0 else 'below'} the entropy floor"
     if worst is not best:
-        text += f"; the highest ends at {wording.number(high)} ({worst.parameters:,} parameters)"
+        text += f"; the highest ends at {formatting.number(high)} ({worst.parameters:,} parameters)"
     return text + "."
 
 

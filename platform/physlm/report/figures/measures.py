@@ -8,11 +8,11 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from physlm.experiment import Value
-from physlm.report import style, wording
+from physlm.report import formatting, style
 from physlm.report.conditions import Condition, Measured, is_number, label, levels, varying
 from physlm.report.difficulty import MEASURE as ACCURACY
 from physlm.report.figures.drawing import Drawing
-from physlm.report.probing import PREFIX
+from physlm.report.probe_section import PREFIX
 
 _MOST_SERIES = 8
 
@@ -81,7 +81,7 @@ def draw(measures: dict[str, str], conditions: Sequence[Condition]) -> Drawing |
         axes.set_xlabel(label(x))
         style.plain_axes(axes, log_x=min(_float(level) for level in levels(measured, x)) > 0)
     if colour is not None:
-        entries = [(wording.level(hue), *looks[hue]) for hue in hues]
+        entries = [(formatting.level(hue), *looks[hue]) for hue in hues]
         style.legend(figure, style.series_handles(label(colour), entries))
     return Drawing(
         "measures",
@@ -123,6 +123,6 @@ def _finding(measures: dict[str, str], conditions: Sequence[Condition]) -> str:
         means = [c.measured[name].mean for c in conditions if name in c.measured]
         scale = "" if unit == "1" else f" {unit}"
         parts.append(
-            f"{name.replace('_', ' ')} from {wording.number(min(means))} to {wording.number(max(means))}{scale}"
+            f"{name.replace('_', ' ')} from {formatting.number(min(means))} to {formatting.number(max(means))}{scale}"
         )
-    return f"Over the conditions, {wording.several(parts)}."
+    return f"Over the conditions, {formatting.several(parts)}."

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from physlm.laws import Fit
+from physlm.fitting import Fit
 from physlm.laws.scales import Array
 
 

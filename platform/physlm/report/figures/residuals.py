@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from physlm.laws import Fit
-from physlm.report import style, wording
+from physlm.fitting import Fit
+from physlm.report import formatting, style
 from physlm.report.figures.drawing import Drawing
 from physlm.report.figures.points import deviation, is_relative, is_wide, points
 
@@ -28,6 +28,6 @@ def draw(fit: Fit) -> Drawing:
         axes.set_xlabel(name)
         style.plain_axes(axes, log_x=is_wide(x))
     figure.axes[0].set_ylabel("observed relative to law (%)" if relative else "observed less law")
-    finding = f"The fitted conditions miss the law by {wording.percent(deviation(fit))} on average."
+    finding = f"The fitted conditions miss the law by {formatting.percent(deviation(fit))} on average."
     caption = "Points are means over seeds; hollow ones were held out. A trend would say that the form is wrong."
     return Drawing(f"residuals_{fit.law}", figure, "Residuals", finding, caption)
