@@ -32,6 +32,8 @@ from physlm.store.files import copy, reason, sync_folder
 from physlm.store.keys import check_key, check_prefix, is_key
 from physlm.store.store import Store
 
+_LONGEST_NAME = 255  # bytes
+
 
 class LocalStore(Store):
     """Objects as plain files below a folder, which is made at the first write.
@@ -43,7 +45,14 @@ class LocalStore(Store):
     def __init__(self, root: str | Path) -> None:
         self.url = str(root)
         self.root = Path(root).absolute()
-        nearest = next(path for path in (self.root, *self.root.parents) if path.exists())
+        if long := [part for part in self.root.parts if len(os.fsencode(part)) > _LONGEST_NAME]:
+            raise StoreConfigError(
+                f"the store's address {self.url[:60]}... can't be one: a name of {len(os.fsencode(long[0]))} bytes is "
+                f"longer than the {_LONGEST_NAME} that file systems take"
+            )
+        nearest = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
+        if nearest.is_symlink() and not nearest.exists():
+            raise StoreConfigError(f"the store's address {root} leads nowhere: {nearest} is a link to what isn't there")
         if not nearest.is_dir():
             raise StoreConfigError(f"the store's address {root} can't be a folder: {nearest} is a file")
         self._temporary = self.root / ".tmp"
@@ -126,6 +135,8 @@ class LocalStore(Store):
             raise StoreError(
                 f"can't write {key} in {self.url}: an object's key can't be a folder of other objects' keys"
             ) from None
+        except PermissionError as error:
+            raise StoreError(f"can't write {key} in {self.url}: {_denied(error)}") from None
         except OSError as error:
             raise StoreError(f"can't write {key} in {self.url}: {reason(error)}") from None
 
@@ -157,8 +168,22 @@ class LocalStore(Store):
                 with path.open("r+b") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()
-            except (BlockingIOError, FileNotFoundError):
-                pass  # its writer lives, or has just moved it
+            except (BlockingIOError, FileNotFoundError, PermissionError):
+                pass  # its writer lives, or has just moved it, or is another user's to sweep
+
+
+def _denied(error: PermissionError) -> str:
+    """Whose file it is that this user may not write, and how users share a store."""
+    path = Path(str(error.filename2 or error.filename or "."))
+    with suppress(OSError, StopIteration):
+        nearest = next(each for each in (path, *path.parents) if each.exists())
+        owner = nearest.stat().st_uid
+        if owner != os.geteuid():
+            return (
+                f"{nearest} belongs to another user (uid {owner}), who doesn't let this one (uid {os.geteuid()}) write "
+                "there; users who share a store need one group, umask 002 and: chmod -R g+rwX,g+s on it"
+            )
+    return reason(error)
 
 
 def _publish(part: Path, path: Path, digest: str, exclusive: bool) -> bool:
