@@ -73,4 +73,6 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_importing_it_loads_nothing_else() -> None:
     code = "import sys; before = set(sys.modules); import physlm; print(*sorted(set(sys.modules) - before))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert shown == ["physlm"]
+    others = {name.partition(".")[0] for name in shown} - set(sys.stdlib_module_names)
+    assert others == {"physlm"}, "import physlm must load no other package"
+    assert [name for name in shown if name.startswith("physlm.")] == ["physlm.code_cache"]

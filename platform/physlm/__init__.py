@@ -7,13 +7,17 @@
     experiment = physlm.load(Path("capacity.yaml"))
     physlm.run(store, experiment)
 
-Names are imported from where they live when they are first used, so that `import physlm` loads nothing else. Their
-types stand in `__init__.pyi`; what isn't listed here is found in the packages, and may change without notice.
+Names are imported from where they live when they are first used, so that `import physlm` is quick. Their types
+stand in `__init__.pyi`; what isn't listed here is found in the packages, and may change without notice.
 """
 
 from importlib import import_module
 
+from physlm import code_cache
+
 __version__ = "0.1.0"
+
+code_cache.secure()  # before numba is imported by anyone
 
 _HOME = {
     "Experiment": "physlm.experiment",
