@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -177,8 +178,8 @@ class _Batch:
             for own, (t, n, e, p) in zip(self.prompts, results, strict=True)
         ]
 
-    def _read(self, cache: Cache) -> Tensor:
-        """Read as much as all prompts have; the states of the last token read, [M, B, d]."""
+    def _read(self, cache: Cache) -> Float[Tensor, "members rows width"]:
+        """Read as much as all prompts have; the states of the last token read."""
         members, rows, _ = self.tokens.shape
         piece = max(1, _TOKENS_AT_ONCE // (members * rows))
         for start in range(0, self.first, piece):
@@ -186,8 +187,14 @@ class _Batch:
             hidden = self.decoder.step(tokens, cache)
         return hidden.view(members, rows, tokens.shape[2], -1)[:, :, -1]
 
-    def _choose(self, hidden: Tensor, member: Tensor, row: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-        """The next token of each sequence and its log-probability, [M, A]."""
+    def _choose(
+        self,
+        hidden: Float[Tensor, "members live width"],
+        member: Int[Tensor, "members 1"],
+        row: Int[Tensor, "members live"],
+        at: Int[Tensor, "members live"],
+    ) -> tuple[Int[Tensor, "members live"], Float[Tensor, "members live"]]:
+        """The next token of each sequence that goes on, and its log-probability."""
         logits = self.decoder.logits(hidden).double()
         if not self.temperature:
             best, token = logits.max(-1)
