@@ -18,12 +18,11 @@ from typer.testing import CliRunner, Result
 from physlm import cli, grammars
 from physlm.cli import console
 from physlm.cli.app import app
-from physlm.datasets import evaluations
 from physlm.errors import StoreError, UserError
 from physlm.store.local import LocalStore
-from physlm.tasks import registry
+from physlm.tasks import Asks, registry
 
-ASKING = [name for name, cls in registry.items() if evaluations.asks(cls)]
+ASKING = [name for name, cls in registry.items() if issubclass(cls, Asks)]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 every_task = pytest.mark.parametrize("name", list(registry))
 every_question = pytest.mark.parametrize("name", ASKING)

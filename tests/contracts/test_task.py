@@ -18,7 +18,26 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from physlm.errors import UserError
-from physlm.tasks import Instances, Stream, Task, Verdict, build, registry
+from physlm.tasks import (
+    Asks,
+    HasCounterfactuals,
+    HasDistractors,
+    HasEntropy,
+    HasParaphrases,
+    HasProbeQuestions,
+    HasWorld,
+    Instances,
+    Probed,
+    Stream,
+    Task,
+    Verdict,
+    build,
+    registry,
+    require,
+    supports,
+    unsupported_reason,
+)
+from physlm.tasks.capabilities import CAPABILITIES
 
 Tokens = NDArray[np.int32]
 TRAIN, TEST = Stream("train", 3), Stream("test", 3)
@@ -35,13 +54,15 @@ def tiny(name: str, **knobs: Any) -> Task[Any]:
 
 
 TASKS = list(registry)
-ASKING = [name for name, cls in registry.items() if cls.verify is not Task.verify]
-SILENT = [name for name in TASKS if name not in ASKING]
-PARAPHRASING = [name for name, cls in registry.items() if cls.paraphrase is not Task.paraphrase]
-SURPRISED = [name for name, cls in registry.items() if cls.surprisal is not Task.surprisal]
+
+
+def having(capability: type[Task[Any]]) -> pytest.MarkDecorator:
+    """Every task that has the capability as its preset `tiny` sets it."""
+    return pytest.mark.parametrize("name", [name for name in TASKS if supports(tiny(name), capability)])
+
 
 every_task = pytest.mark.parametrize("name", TASKS)
-every_question = pytest.mark.parametrize("name", ASKING)
+every_question = having(Asks)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -109,8 +130,10 @@ def test_axes_name_knobs_and_the_harder_value_is_longer_or_takes_more_steps(name
 def effort(task: Task[Any]) -> tuple[float, float]:
     """Mean tokens of an instance, mean operations of an answer (0 where they aren't counted)."""
     instances = task.sample(TEST, MANY)
-    verdicts = [task.verify(t, task.completion(instances, i)) for i, t in enumerate(instances.truth)]
-    steps = [verdict.counts.get("operations", 0.0) for verdict in verdicts] or [0.0]
+    steps = [0.0]
+    if supports(task, Asks):
+        verdicts = [task.verify(t, task.completion(instances, i)) for i, t in enumerate(instances.truth)]
+        steps = [verdict.counts.get("operations", 0.0) for verdict in verdicts]
     return float(instances.lengths.mean()), float(np.mean(steps))
 
 
@@ -126,7 +149,7 @@ def test_the_axes_span_amount_type_difficulty_and_format(name: str) -> None:
     assert len({axis.kind for axis in tiny(name).axes}) >= 3
 
 
-@every_task
+@every_question
 def test_evaluations_change_the_difficulty_not_the_vocabulary(name: str) -> None:
     task = tiny(name)
     for overrides in task.evaluations.values():
@@ -214,7 +237,7 @@ def test_masks_labels_and_truths_align_with_the_tokens(name: str) -> None:
         assert row.min() >= -1
 
 
-@every_task
+@having(HasProbeQuestions)
 def test_questions_are_about_beginnings_of_instances_and_the_same_in_any_batch(name: str) -> None:
     task = tiny(name)
     instances = task.sample(TEST, MANY[:40])
@@ -234,7 +257,7 @@ def test_questions_are_about_beginnings_of_instances_and_the_same_in_any_batch(n
         np.testing.assert_array_equal(asked.instance[same] - 20, later.instance)
 
 
-@every_task
+@having(Probed)
 def test_probe_targets_are_labels_of_so_many_classes(name: str) -> None:
     task = tiny(name)
     labels = task.sample(TRAIN, MANY).labels
@@ -244,7 +267,7 @@ def test_probe_targets_are_labels_of_so_many_classes(name: str) -> None:
         assert seen[-1] < classes, target
 
 
-@pytest.mark.parametrize("name", PARAPHRASING)
+@having(HasParaphrases)
 def test_paraphrases_are_other_texts_with_the_same_answers(name: str) -> None:
     task = tiny(name)
     for stream in (TRAIN, TEST):
@@ -266,32 +289,30 @@ def test_paraphrases_are_other_texts_with_the_same_answers(name: str) -> None:
             np.testing.assert_array_equal(*people)
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name not in PARAPHRASING])
-def test_a_task_of_one_wording_says_so(name: str) -> None:
-    with pytest.raises(UserError, match="no paraphrases"):
-        tiny(name).paraphrase(TEST, MANY, 0)
-
-
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda capability: capability.__name__)
 @every_task
+def test_a_task_without_a_capability_says_so(name: str, capability: type[Task[Any]]) -> None:
+    task = tiny(name)
+    if reason := unsupported_reason(task, capability):
+        assert re.fullmatch(r"\w+:? .+", reason)
+        assert reason.startswith(name), f"the reason must begin with the task's name, {name}, got {reason!r}"
+        with pytest.raises(UserError, match=re.escape(reason)):
+            require(task, capability)
+    else:
+        assert require(task, capability) is task
+
+
+@having(HasDistractors)
 def test_what_is_worth_knowing_has_the_same_facts_and_vocabulary(name: str) -> None:
     task = tiny(name)
     assert list(task.without_distractors.vocabulary) == list(task.vocabulary)
     assert task.without_distractors.max_length <= task.max_length
-    for fact, array in task.without_distractors.facts().items():
-        np.testing.assert_array_equal(array, task.facts()[fact])
+    facts = task.facts() if supports(task, HasWorld) else {}
+    for fact, array in facts.items():
+        np.testing.assert_array_equal(array, task.without_distractors.facts()[fact])
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", SILENT)
-def test_a_task_without_questions_says_so(name: str) -> None:
-    task = tiny(name)
-    instances = task.sample(TEST, MANY[:1])
-    assert task.chance is None
-    for ask in (lambda: task.prompt(instances, 0), lambda: task.verify(None, instances[0])):
-        with pytest.raises(UserError, match="asks no questions"):
-            ask()
 
 
 @every_question
@@ -313,7 +334,7 @@ def test_every_corrupted_answer_fails_with_a_reason(name: str) -> None:
     instances = task.sample(TEST, MANY[:40])
     for i, truth in enumerate(instances.truth):
         right = task.completion(instances, i)
-        for wrong in corruptions(right, len(task.vocabulary), unique=task.floor() == 0):
+        for wrong in corruptions(right, len(task.vocabulary), unique=supports(task, HasEntropy) and task.floor() == 0):
             verdict = task.verify(truth, wrong)
             assert not verdict.correct, f"{task.text(wrong)} passes for {task.text(right)}"
             assert verdict.reason
@@ -419,7 +440,7 @@ def test_no_fixed_answer_beats_chance(name: str) -> None:
     assert right <= task.chance + 4 * sqrt((task.chance + 1e-3) / len(indices))
 
 
-@pytest.mark.parametrize("name", SURPRISED)
+@having(HasEntropy)
 def test_the_floor_is_the_mean_surprisal(name: str) -> None:
     task = tiny(name)
     surprisal = task.surprisal(task.sample(TEST, np.arange(4000)))
@@ -430,13 +451,9 @@ def test_the_floor_is_the_mean_surprisal(name: str) -> None:
     assert surprisal.mean() == pytest.approx(floor, rel=1e-9, abs=5 * surprisal.std() / sqrt(len(surprisal)) + 1e-9)
 
 
-@every_task
+@having(HasCounterfactuals)
 def test_counterfactual_prompts_differ_in_the_carrier_alone_and_in_their_answers(name: str) -> None:
     task = tiny(name)
-    if type(task).counterfactuals is Task.counterfactuals:
-        with pytest.raises(UserError, match=f"{name} has no pairs of prompts"):
-            task.counterfactuals(TEST, MANY)
-        return
     pairs = task.counterfactuals(TEST, MANY)
     assert pairs.clean.shape == pairs.changed.shape == pairs.carrier.shape
     place, length = np.arange(pairs.clean.shape[1]), pairs.length[:, None]

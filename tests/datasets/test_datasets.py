@@ -25,7 +25,7 @@ from physlm.datasets.shards import cut
 from physlm.errors import CorruptObject, MissingObject, StoreError, UserError
 from physlm.store import open_store
 from physlm.store.local import LocalStore
-from physlm.tasks import Instances, Stream, Task, TaskConfig, registry
+from physlm.tasks import Asks, Instances, Stream, TaskConfig, registry
 
 CFG = registry["cfg"].config_type.model_validate({"sizes": (1, 3, 3, 3)})
 TRAIN = Stream("train", 3)
@@ -428,7 +428,7 @@ def test_a_truth_that_json_cannot_hold_is_refused() -> None:
 
 
 def test_a_task_without_questions_has_no_evaluation_sets(store: LocalStore) -> None:
-    silent = [name for name, cls in registry.items() if cls.verify is Task.verify]
+    silent = [name for name, cls in registry.items() if not issubclass(cls, Asks)]
     for name in silent:
         card = write_world(store, tiny(name))
         with pytest.raises(MissingObject):

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binomtest
 
 from physlm.catalog import Observation
-from physlm.datasets.evaluations import asks, languages, variant
+from physlm.datasets.evaluations import languages, variant
 from physlm.measures import answers as asking
 from physlm.measures.accuracy import BY_OPERATIONS, Accuracy, observations, share_stderr
 from physlm.measures.answers import Answers, ask
@@ -18,10 +18,10 @@ from physlm.measures.measure import Member
 from physlm.models import generation, parse
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.generation import Prompt, Written
-from physlm.tasks import Stream, Task, Verdict, build, registry
+from physlm.tasks import Asks, Stream, Task, Verdict, build, registry
 from physlm.tasks.mano import ManoConfig
 
-ASKING = [name for name, cls in registry.items() if asks(cls)]
+ASKING = [name for name, cls in registry.items() if issubclass(cls, Asks)]
 COUNT = 60
 
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm import randomness
-from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, register
+from physlm.tasks.capabilities import HasEntropy, Incompressible
+from physlm.tasks.task import Axis, Instances, Stream, TaskConfig, register
 
 
 class StringsConfig(TaskConfig):
@@ -45,7 +46,7 @@ class StringsConfig(TaskConfig):
 
 
 @register
-class Strings(Task[StringsConfig]):
+class Strings(HasEntropy[StringsConfig], Incompressible[StringsConfig]):
     """Strings without any rule."""
 
     config_type = StringsConfig
@@ -91,6 +92,10 @@ class Strings(Task[StringsConfig]):
 
     def surprisal(self, instances: Instances) -> NDArray[np.float64]:
         return np.full(len(instances), self.floor())
+
+    @property
+    def string_length(self) -> int:
+        return self.config.length
 
     @property
     def bits_each(self) -> float:
