@@ -47,6 +47,6 @@ def observation(member: Member, scored: Scored) -> Observation:
     task = require(member.task, Incompressible)
     n, length = _strings(member), task.string_length
     losses = scored.nll[: n * (length + 1)].reshape(n, length + 1)[:, 1:].sum(1)  # without the separator's
-    known = task.bits_each - losses / log(2)  # [N]
+    known = task.string_bits - losses / log(2)  # [N]
     stderr = float(known.std(ddof=1)) * sqrt(n)
-    return Observation("memorised_bits", float(known.sum()), "bits", stderr, n, 0.0, ceiling=task.bits_max)
+    return Observation("memorised_bits", float(known.sum()), "bits", stderr, n, 0.0, ceiling=task.memorisable_bits)

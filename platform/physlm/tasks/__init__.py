@@ -21,7 +21,7 @@ from physlm.tasks.capabilities import (
     supports,
     unsupported_reason,
 )
-from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, build, registry
+from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, build, from_preset, registry
 
 __all__ = [
     "Asks",
@@ -46,6 +46,7 @@ __all__ = [
     "TaskConfig",
     "Verdict",
     "build",
+    "from_preset",
     "registry",
     "require",
     "supports",

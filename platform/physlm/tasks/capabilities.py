@@ -258,12 +258,12 @@ class Incompressible(HasWorld[ConfigT]):
 
     @property
     @abstractmethod
-    def bits_each(self) -> float:
+    def string_bits(self) -> float:
         """Information in a string that is known to be a string, in bits."""
 
     @property
     @abstractmethod
-    def bits_max(self) -> float:
+    def memorisable_bits(self) -> float:
         """The most that can be memorised, in bits."""
 
 

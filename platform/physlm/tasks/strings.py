@@ -98,14 +98,14 @@ class Strings(HasEntropy[StringsConfig], Incompressible[StringsConfig]):
         return self.config.length
 
     @property
-    def bits_each(self) -> float:
+    def string_bits(self) -> float:
         """Information in a string that is known to be a string, in bits: L·log₂V."""
         return self.config.length * log2(self.config.symbols)
 
     @property
-    def bits_max(self) -> float:
+    def memorisable_bits(self) -> float:
         """The most that can be memorised, in bits."""
-        return self.config.strings * (self.bits_each - log2(self.config.strings))
+        return self.config.strings * (self.string_bits - log2(self.config.strings))
 
     @cached_property
     def _strings(self) -> NDArray[np.int32]:

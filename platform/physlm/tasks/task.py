@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from physlm import randomness
-from physlm.registry import Registry
+from physlm.errors import UnknownName
+from physlm.registry import Registry, nearest
 
 _MEASURED = 256  # instances that a mean length is taken of
 
@@ -208,3 +209,11 @@ register = registry.register
 def build(config: TaskConfig) -> Task[Any]:
     """The task of a config."""
     return registry[config.type](config)
+
+
+def from_preset(name: str, preset: str, **knobs: Any) -> Task[Any]:
+    """The task with the settings of one of its presets, and these knobs on top. Raises UnknownName."""
+    cls = registry[name]
+    if preset not in cls.presets:
+        raise UnknownName(f"{name} has no preset {preset!r}; {nearest(preset, list(cls.presets))}")
+    return cls(cls.config_type.model_validate({**cls.presets[preset], **knobs}))
