@@ -7,7 +7,7 @@ import torch
 from jaxtyping import TypeCheckError
 
 from physlm.models.decoder import Decoder
-from physlm.models.gpt2 import Gpt2
+from physlm.models.gpt2 import Gpt2Config
 from physlm.training.loss import token_losses
 
 
@@ -17,6 +17,6 @@ def test_a_wrong_shape_is_told_by_the_names_of_its_dimensions() -> None:
 
 
 def test_hidden_states_are_checked_on_their_way_to_logits() -> None:
-    decoder = Decoder(Gpt2(layers=1, heads=1, width=8), vocabulary=5, members=2)
+    decoder = Decoder(Gpt2Config(layers=1, heads=1, width=8), vocabulary=5, members=2)
     with pytest.raises(TypeCheckError, match="members batch context"):
         decoder(torch.zeros(2, 6, dtype=torch.int64))
