@@ -66,7 +66,7 @@ def test_it_says_what_it_is(name: str) -> None:
 @every_law
 def test_it_names_what_is_published(name: str) -> None:
     form, _ = true_values(name)
-    quantities = form.derived_quantities(columns_of(form, registry[name].example().design))
+    quantities = form.derived_quantities(form.inputs(columns_of(form, registry[name].example().design)))
     anchors = [a for q in (*form.parameters, *quantities) for a in q.anchors]
     assert anchors or form.source
     for anchor in anchors:
@@ -82,18 +82,18 @@ def test_its_forms_agree_with_themselves(name: str) -> None:
     for each in (form, *(rival(form.levels) for rival in form.rivals)):
         data = {**columns_of(form, table), form.response.name: table[form.response.name].to_numpy()}
         inputs = columns_of(form, table)
-        values = each.starts(data)[:5]
-        together = each.predict(values, inputs)
+        values = each.starts(each.inputs(data))[:5]
+        together = each.evaluate(values, inputs)
         assert together.shape == (len(values), table.height)
-        np.testing.assert_allclose(together, [each.predict(v, inputs) for v in values], rtol=1e-12)
-        location = each.location(values, inputs)
+        np.testing.assert_allclose(together, [each.evaluate(v, inputs) for v in values], rtol=1e-12)
+        location = each.locate(values, inputs)
         np.testing.assert_allclose(each.restore(location), together, rtol=1e-9, atol=1e-12)
         coordinates = each.coordinates(values)
         np.testing.assert_allclose(each.values(coordinates), values, rtol=1e-12)
-        exact = each.slope(coordinates, each.location(values, data), data)
+        exact = each.slopes(coordinates, each.locate(values, data), data)
         step = 1e-5 * np.eye(values.shape[1])
         for i in range(values.shape[1]):
-            ahead, behind = (each.location(each.values(coordinates + sign * step[i]), data) for sign in (1, -1))
+            ahead, behind = (each.locate(each.values(coordinates + sign * step[i]), data) for sign in (1, -1))
             np.testing.assert_allclose(exact[:, i], (ahead - behind) / 2e-5, rtol=2e-3, atol=1e-4)
 
 

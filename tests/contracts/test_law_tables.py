@@ -232,8 +232,8 @@ def test_an_experiment_feeds_the_law(study: Study, tmp_path: Path, monkeypatch: 
     assert fit.converged
     assert set(truth) == {e.name for e in fit.estimates}
     data = {name: np.array(column) for name, column in fit.data.items()}
-    said = fit.model.predict(np.array(list(truth.values())), data)
-    np.testing.assert_allclose(fit.model.predict(fit.values, data), said, rtol=5e-3, atol=2e-3)
+    said = fit.model.evaluate(np.array(list(truth.values())), data)
+    np.testing.assert_allclose(fit.model.evaluate(fit.values, data), said, rtol=5e-3, atol=2e-3)
 
 
 def simulate(store: Store, made: Experiment, study: Study) -> dict[str, float]:
@@ -259,7 +259,7 @@ def simulate(store: Store, made: Experiment, study: Study) -> dict[str, float]:
     rows = wide(law, needed)
     form = form_of(law, rows)
     truth = {p.name: study.truth.get(p.name, law.example().truth.get(p.name, p.guesses[0])) for p in form.parameters}
-    found = form.predict(np.array(list(truth.values())), columns_of(form, rows))
+    found = form.evaluate(np.array(list(truth.values())), columns_of(form, rows))
     scatter = 0 if law.noise.share else 1e-3 * np.random.default_rng(0).standard_normal(len(found))
     found = found * np.exp(scatter)
     if law.made_from is not None:  # a learning curve that falls to an even chance at the time that the law tells

@@ -42,8 +42,8 @@ def simulate(
     table = pl.concat([example.design] * seeds).with_row_index("run").with_columns(pl.format("run {}", "run"))
     table = table.rename({"run": "run_id"})
     form = form_of(law, table)
-    parameters = np.array([example.truth[p.name] for p in form.parameters])
-    location = form.location(parameters, columns_of(form, table))
+    parameters = form.vector(example.truth)
+    location = form.locate(parameters, columns_of(form, table))
     response = law.response.name
     if isinstance(law.noise, Binomial):
         share = from_scale("logit", location)

@@ -18,6 +18,7 @@ import polars as pl
 from physlm.laws.exposures import PER_PARAMETER
 from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 ARCHITECTURE = Variable(
@@ -74,8 +75,8 @@ class NoDifference(_Architecture):
         super().__init__(levels)
         self.parameters = self._base()
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., data["E"].astype(int)])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_0[..., x.E])
 
 
 class OneMultiplier(_Architecture):
@@ -92,11 +93,9 @@ class OneMultiplier(_Architecture):
             *(Parameter(f"m[{a}]", f"multiplier of {a}", "1", 1e-3, 1e3, (1.0,)) for a in self._others),
         ]
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        base = parameters[..., : len(self.levels["E"])]
-        one = np.ones((*parameters.shape[:-1], 1))
-        multipliers = np.concatenate([one, parameters[..., len(self.levels["E"]) :]], axis=-1)
-        return np.asarray(base[..., data["E"].astype(int)] * multipliers[..., data["architecture"].astype(int)])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        multipliers = np.concatenate([np.ones_like(p.m[..., :1]), p.m], axis=-1)
+        return np.asarray(p.c_0[..., x.E] * multipliers[..., x.architecture])
 
 
 @register
@@ -128,12 +127,10 @@ class Architecture(_Architecture):
             ),
         ]
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def predict(self, p: Parameters, x: Variables) -> Array:
         exposures = len(self.levels["E"])
-        one = np.ones((*parameters.shape[:-1], exposures))
-        multipliers = np.concatenate([one, parameters[..., exposures:]], axis=-1)
-        at, which = data["E"].astype(int), data["architecture"].astype(int)
-        return np.asarray(parameters[..., at] * multipliers[..., which * exposures + at])
+        multipliers = np.concatenate([np.ones_like(p.c_0), p.m], axis=-1)  # of all exposures for each architecture
+        return np.asarray(p.c_0[..., x.E] * multipliers[..., x.architecture * exposures + x.E])
 
     @classmethod
     def example(cls) -> Example:

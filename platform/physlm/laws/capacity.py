@@ -18,6 +18,7 @@ import polars as pl
 from physlm.errors import LawDataError
 from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 PART_3_3 = "Part 3.3 (arXiv 2404.05405)"
@@ -83,13 +84,12 @@ class _Capacity(Law):
     variables = (SIZE, EXPOSURES, WORLD)
     size = "P"
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        """c(E) in bits per parameter. parameters [..., k], exposures [n] -> [..., n]."""
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        """c(E) in bits per parameter, at exposures [n]: [..., n]."""
         raise NotImplementedError
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        sharpness = parameters[..., -1:]
-        return softmin(self.per_parameter(parameters, data["E"]) * data["P"], data["B"], sharpness)
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return softmin(self.per_parameter(p, x.E) * x.P, x.B, p.s)
 
 
 class ConstantCapacity(_Capacity):
@@ -100,8 +100,8 @@ class ConstantCapacity(_Capacity):
     latex = r"\operatorname{softmin}(c P, B)"
     parameters = (CAPACITY, SHARPNESS)
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        return parameters[..., 0:1] + 0 * exposures
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        return p.c_max + 0 * exposures
 
 
 class LogLinearExposures(_Capacity):
@@ -116,8 +116,8 @@ class LogLinearExposures(_Capacity):
         SHARPNESS,
     )
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        return parameters[..., 0:1] * (exposures / 1000) ** parameters[..., 1:2]
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        return p.c_1000 * (exposures / 1000) ** p.gamma
 
 
 class PowerOfSize(_Capacity):
@@ -134,12 +134,12 @@ class PowerOfSize(_Capacity):
         SHARPNESS,
     )
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        return parameters[..., 0:1] * saturation(exposures, parameters[..., 1:2], parameters[..., 2:3])
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        return p.c_max * saturation(exposures, p.E_0, p.gamma)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        size = 1e4 * (data["P"] / 1e4) ** parameters[..., 3:4]
-        return softmin(self.per_parameter(parameters, data["E"]) * size, data["B"], parameters[..., -1:])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        size = 1e4 * (x.P / 1e4) ** p.beta
+        return softmin(self.per_parameter(p, x.E) * size, x.B, p.s)
 
 
 @register
@@ -160,11 +160,11 @@ class Capacity(_Capacity):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (ConstantCapacity, LogLinearExposures, PowerOfSize)
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        return parameters[..., 0:1] * saturation(exposures, parameters[..., 1:2], parameters[..., 2:3])
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        return p.c_max * saturation(exposures, p.E_0, p.gamma)
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        filled = data[self.response.name] / data["B"]
+    def check(self, x: Variables) -> None:
+        filled = x.bits / x.B
         if (filled > 1.2).any():  # a little more than all may be noise
             raise LawDataError(
                 f"{filled.max():.2f} times the world's information was learned in one run; check that both are in bits"
@@ -172,14 +172,12 @@ class Capacity(_Capacity):
         if (filled > 0.95).all():
             raise LawDataError("every run has learned all there is to know, so none shows its capacity; use more facts")
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """c(E) at each number of exposures that was observed."""
-        exposures = np.unique(data["E"])
-        values = self.per_parameter(parameters, exposures)
-        return {f"c({e:.0f})": values[..., i] for i, e in enumerate(exposures)}
+        return {f"c({e:.0f})": self.per_parameter(p, np.array([e])) for e in np.unique(x.E)}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
-        return capacities(data["E"])
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
+        return capacities(x.E)
 
     @classmethod
     def example(cls) -> Example:

@@ -7,7 +7,7 @@ with b above 0 at matched parameters. Published: 4 layers of width 1920 do worse
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ import polars as pl
 from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.1 (arXiv 2407.20311)"
@@ -41,10 +42,8 @@ class SizeAlone(_Depth):
         Parameter("b", "logits for each e-fold of size", "logits", -50.0, 50.0, (0.5,), scale="linear"),
     )
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(
-            parameters[..., 0:1] + parameters[..., 1:2] * np.log(12 * data["layers"] * data["width"] ** 2)
-        )
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.a + p.b * np.log(12 * x.layers * x.width**2))
 
 
 class LogDepth(_Depth):
@@ -59,9 +58,8 @@ class LogDepth(_Depth):
         _WIDTH,
     )
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        columns = np.stack([np.ones_like(data["layers"]), np.log(data["layers"]), np.log(data["width"])])
-        return np.asarray(parameters @ columns)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.a + p.b * np.log(x.layers) + p.c * np.log(x.width))
 
 
 @register
@@ -88,9 +86,8 @@ class Depth(_Depth):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (LogDepth, SizeAlone)
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        columns = np.stack([np.ones_like(data["layers"]), data["layers"], np.log(data["width"])])
-        return np.asarray(parameters @ columns)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.a + p.b * x.layers + p.c * np.log(x.width))
 
     @classmethod
     def example(cls) -> Example:

@@ -8,7 +8,7 @@ parameter: κ = 1. Published: 95.5 % predicted and 94.2 % measured for one fact,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.manipulation import CHANCE
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.2 (arXiv 2309.14402)"
@@ -58,12 +59,12 @@ class _Hints(ShareLaw):
     variables = (HINT, FACTS, GUESSED)
     size = "h"
 
-    def recalled(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def recalled(self, p: Parameters, x: Variables) -> Array:
         """Chance that all facts are recalled right, [..., n]."""
         raise NotImplementedError
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        share = data["chance"] + (1 - data["chance"]) * self.recalled(parameters, data)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        share = x.chance + (1 - x.chance) * self.recalled(p, x)
         return to_scale("logit", np.clip(share, 1e-12, 1 - 1e-12))
 
 
@@ -75,8 +76,8 @@ class OneHint(_Hints):
     latex = r"h^{\kappa} + (1 - h^{\kappa})\, c"
     parameters = (_KAPPA,)
 
-    def recalled(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(data["h"] ** parameters[..., 0:1])
+    def recalled(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(x.h**p.kappa)
 
 
 @register
@@ -90,8 +91,8 @@ class HintComposition(_Hints):
     parameters = (_KAPPA,)
     rivals: ClassVar[Sequence[type[Law]]] = (OneHint,)
 
-    def recalled(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(data["h"] ** (parameters[..., 0:1] * data["m"]))
+    def recalled(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(x.h ** (p.kappa * x.m))
 
     @classmethod
     def example(cls) -> Example:

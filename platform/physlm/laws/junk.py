@@ -18,6 +18,7 @@ import polars as pl
 from physlm.laws.exposures import PER_PARAMETER
 from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 KIND = Variable(
@@ -66,20 +67,18 @@ class _Junk(Law):
 
     _harm: ClassVar[tuple[float, float, tuple[float, ...]]] = (1e-4, 20.0, (0.5, 2.5))
 
-    def harm(self, parameters: Array, exposures: Array, kind: Array) -> Array:
-        """ln Δ. parameters [..., k], exposures and kind [n] -> [..., n]; kind 0 is no junk."""
-        others = len(self.levels["junk"]) - 1
-        a, kappa = parameters[..., 2 : 2 + others], parameters[..., 2 + others :]
-        which = np.maximum(kind.astype(int) - 1, 0)
-        return np.where(kind > 0, self.curve(a[..., which], kappa[..., which], exposures / 100), 0.0)
+    def harm(self, p: Parameters, x: Variables) -> Array:
+        """ln Δ, [..., n]; the first kind is no junk."""
+        which = np.maximum(x.junk - 1, 0)
+        return np.where(x.junk > 0, self.curve(p.a[..., which], p.kappa[..., which], x.E / 100), 0.0)
 
     def curve(self, a: Array, kappa: Array, exposures: Array) -> Array:
         """ln Δ of one kind; exposures in hundreds."""
         raise NotImplementedError
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        clean = parameters[..., 0:1] * data["E"] / (data["E"] + parameters[..., 1:2])
-        return np.asarray(clean * np.exp(-self.harm(parameters, data["E"], data["junk"])))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        clean = p.c_max * x.E / (x.E + p.E_0)
+        return np.asarray(clean * np.exp(-self.harm(p, x)))
 
 
 class LogLinear(_Junk):
@@ -109,17 +108,19 @@ class Junk(_Junk):
     def curve(self, a: Array, kappa: Array, exposures: Array) -> Array:
         return np.asarray(a * exposures**-kappa)
 
-    def _at(self, data: Mapping[str, Array]) -> list[tuple[int, str, float]]:
-        return [(i, kind, e) for i, kind in enumerate(self.levels["junk"]) if i for e in np.unique(data["E"])]
+    def _at(self, x: Variables) -> list[tuple[int, str, float]]:
+        return [(i, kind, e) for i, kind in enumerate(self.levels["junk"]) if i for e in np.unique(x.E)]
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """Δ of each kind at each number of exposures that was observed."""
         return {
-            f"Delta[{kind},{e:.0f}]": np.exp(self.harm(parameters, np.array([e]), np.array([i]))[..., 0])
-            for i, kind, e in self._at(data)
+            f"Delta[{kind},{e:.0f}]": np.exp(
+                self.harm(p, self.inputs({"E": np.array([e]), "junk": np.array([float(i)])}))
+            )
+            for i, kind, e in self._at(x)
         }
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         return [
             Quantity(
                 f"Delta[{kind},{e:.0f}]",
@@ -127,7 +128,7 @@ class Junk(_Junk):
                 "1",
                 (_PUBLISHED[kind, e],) if (kind, e) in _PUBLISHED else (),
             )
-            for _, kind, e in self._at(data)
+            for _, kind, e in self._at(x)
         ]
 
     @classmethod

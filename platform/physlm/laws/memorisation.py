@@ -7,7 +7,7 @@ of a data set of B random bits. Published: about 3.6 bits per parameter, of all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import polars as pl
@@ -16,6 +16,7 @@ from physlm.errors import LawDataError
 from physlm.laws.capacity import SHARPNESS, SIZE, softmin
 from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 DATA = Variable("B", "information in the data", "bits", column="ceiling")
@@ -41,9 +42,9 @@ class PowerOfParameters(_Memorisation):
         SHARPNESS,
     )
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        size = 1e4 * (data["P"] / 1e4) ** parameters[..., 1:2]
-        return softmin(parameters[..., 0:1] * size, data["B"], parameters[..., -1:])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        size = 1e4 * (x.P / 1e4) ** p.beta
+        return softmin(p.c * size, x.B, p.s)
 
 
 @register
@@ -62,11 +63,11 @@ class Memorisation(_Memorisation):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (PowerOfParameters,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return softmin(parameters[..., 0:1] * data["P"], data["B"], parameters[..., -1:])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return softmin(p.c * x.P, x.B, p.s)
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        filled = data["bits"] / data["B"]
+    def check(self, x: Variables) -> None:
+        filled = x.bits / x.B
         if (filled > 1.2).any():
             raise LawDataError(
                 f"{filled.max():.2f} times all bits there are were memorised; check that both are in bits"

@@ -18,6 +18,7 @@ from physlm.laws.architecture import SHOWN
 from physlm.laws.exposures import PER_PARAMETER
 from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 EXPERTS = Variable(
@@ -64,8 +65,8 @@ class NoCost(_Moe):
         super().__init__(levels)
         self.parameters = self._dense()
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., data["E"].astype(int)])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_1[..., x.E])
 
 
 class OneExponent(_Moe):
@@ -82,8 +83,8 @@ class OneExponent(_Moe):
             Parameter("kappa", "exponent of the cost", "1", -5.0, 5.0, (0.1,), scale="linear"),
         ]
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., data["E"].astype(int)] * data["X"] ** -parameters[..., -1:])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_1[..., x.E] * x.X**-p.kappa)
 
 
 @register
@@ -108,17 +109,14 @@ class MixtureOfExperts(_Moe):
             ),
         ]
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        at = data["E"].astype(int)
-        exponents = parameters[..., len(self.levels["E"]) :]
-        return np.asarray(parameters[..., at] * data["X"] ** -exponents[..., at])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_1[..., x.E] * x.X ** -p.kappa[..., x.E])
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """How many times less 32 experts store than one."""
-        exponents = parameters[..., len(self.levels["E"]) :]
-        return {f"x_32[{e}]": 32.0 ** exponents[..., i] for i, e in enumerate(self.levels["E"])}
+        return {f"x_32[{e}]": 32.0 ** p.kappa[..., [i]] for i, e in enumerate(self.levels["E"])}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         return [
             Quantity(f"x_32[{e}]", f"times less that 32 experts store at {e} exposures", "1", _PUBLISHED.get(e, ()))
             for e in self.levels["E"]

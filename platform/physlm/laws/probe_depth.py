@@ -9,7 +9,7 @@ between layers by a straight line; a distance at which no layer comes so far is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import polars as pl
 from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.noise import Noise, Normal
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.1 (arXiv 2407.20311)"
@@ -63,8 +64,8 @@ class NoOrder(_Frontier):
     latex = r"\ell_0"
     parameters = (_FIRST,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] + 0 * data["t"])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.l_0 + 0 * x.t)
 
 
 @register
@@ -90,8 +91,8 @@ class ProbeDepth(_Frontier):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (NoOrder,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] + parameters[..., 1:2] * data["t"])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.l_0 + p.kappa * x.t)
 
     @classmethod
     def example(cls) -> Example:

@@ -20,6 +20,7 @@ from physlm.laws.capacity import saturation, softmin
 from physlm.laws.exposures import PER_PARAMETER
 from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.3 (arXiv 2404.05405), result 8"
@@ -46,8 +47,8 @@ class StorageLimit(_Quantisation):
     latex = r"\operatorname{softmin}(c_f, \kappa b)"
     parameters = (FULL, Parameter("kappa", "knowledge per stored bit", "1", 1e-3, 10.0, (0.15, 0.3)))
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return softmin(parameters[..., 0:1] + 0 * data["b"], parameters[..., 1:2] * data["b"], np.array(12.0))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return softmin(p.c_f + 0 * x.b, p.kappa * x.b, np.array(12.0))
 
 
 class NoLoss(_Quantisation):
@@ -58,8 +59,8 @@ class NoLoss(_Quantisation):
     latex = r"c_f"
     parameters = (FULL,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] + 0 * data["b"])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_f + 0 * x.b)
 
 
 @register
@@ -77,16 +78,14 @@ class Quantisation(_Quantisation):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (StorageLimit, NoLoss)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] * saturation(data["b"], parameters[..., 1:2], parameters[..., 2:3]))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_f * saturation(x.b, p.b_0, p.gamma))
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """Capacity left at each rounding, relative to exact weights."""
-        bits = np.unique(data["b"])[::-1]
-        left = saturation(bits, parameters[..., 1:2], parameters[..., 2:3])
-        return {f"r({b:.3g})": left[..., i] for i, b in enumerate(bits)}
+        return {f"r({b:.3g})": saturation(np.array([b]), p.b_0, p.gamma) for b in np.unique(x.b)[::-1]}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         return [
             Quantity(
                 f"r({b:.3g})",
@@ -95,7 +94,7 @@ class Quantisation(_Quantisation):
                 (_PUBLISHED[int(b)],) if b in _PUBLISHED else (),
                 scale="logit",
             )
-            for b in np.unique(data["b"])[::-1]
+            for b in np.unique(x.b)[::-1]
         ]
 
     @classmethod

@@ -8,7 +8,7 @@ for a solution of op operations, each wrong with chance ε. Published for op_tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from scipy.special import log_expit, logit
 from physlm.laws.law import Anchor, Example, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ACCURACY, ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.2 (arXiv 2408.16293), figure 3: med_pq"
@@ -41,13 +42,13 @@ class _Length(ShareLaw):
     variables = (LENGTH, TRAINED)
     size = "op"
 
-    def error_logit(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def error_logit(self, p: Parameters, x: Variables) -> Array:
         """Logit of the chance that one operation is wrong, [..., n]."""
         raise NotImplementedError
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        right = np.minimum(log_expit(-self.error_logit(parameters, data)), -1e-15)  # ln(1 − ε)
-        return logit_of_log(data["op"] * right)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        right = np.minimum(log_expit(-self.error_logit(p, x)), -1e-15)  # ln(1 − ε)
+        return logit_of_log(x.op * right)
 
 
 class ConstantError(_Length):
@@ -58,8 +59,8 @@ class ConstantError(_Length):
     latex = r"(1 - \varepsilon_0)^{\mathrm{op}}"
     parameters = (_ERROR,)
 
-    def error_logit(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(logit(parameters[..., 0:1]) + 0 * data["op"])
+    def error_logit(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(logit(p.eps_0) + 0 * x.op)
 
 
 @register
@@ -88,8 +89,8 @@ class ReasoningLength(_Length):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (ConstantError,)
 
-    def error_logit(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(logit(parameters[..., 0:1]) + parameters[..., 1:2] * (data["op"] - data["op_train"]))
+    def error_logit(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(logit(p.eps_0) + p.b * (x.op - x.op_train))
 
     @classmethod
     def example(cls) -> Example:

@@ -17,6 +17,7 @@ import polars as pl
 from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.2 (arXiv 2408.16293), result 2: med_qp at 23 operations"
@@ -38,12 +39,12 @@ class _Retry(ShareLaw):
     variables = (SHARE,)
     size = "q"
 
-    def log_error(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def log_error(self, p: Parameters, x: Variables) -> Array:
         """Logarithm of the error, [..., n]."""
         raise NotImplementedError
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return -logit_of_log(np.minimum(self.log_error(parameters, data), -1e-9))
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return -logit_of_log(np.minimum(self.log_error(p, x), -1e-9))
 
 
 class NoEffect(_Retry):
@@ -54,8 +55,8 @@ class NoEffect(_Retry):
     latex = r"\mathrm{error}_0"
     parameters = (_ERROR,)
 
-    def log_error(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(np.log(parameters[..., 0:1]) + 0 * data["q"])
+    def log_error(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(np.log(p.err_0) + 0 * x.q)
 
 
 class Hyperbola(_Retry):
@@ -66,8 +67,8 @@ class Hyperbola(_Retry):
     latex = r"\frac{\mathrm{error}_0}{1 + q/q_0}"
     parameters = (_ERROR, Parameter("q_0", "share that halves the error", "1", 1e-4, 1e4, (0.1, 1.0)))
 
-    def log_error(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(np.log(parameters[..., 0:1]) - np.log1p(data["q"] / parameters[..., 1:2]))
+    def log_error(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(np.log(p.err_0) - np.log1p(x.q / p.q_0))
 
 
 @register
@@ -93,14 +94,14 @@ class Retry(_Retry):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (Hyperbola, NoEffect)
 
-    def log_error(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(np.log(parameters[..., 0:1]) - parameters[..., 1:2] * data["q"])
+    def log_error(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(np.log(p.err_0) - p.kappa * x.q)
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """The error at q = 0.5."""
-        return {"error(0.5)": 1 - self.predict(parameters, {"q": np.array([0.5])})[..., 0]}
+        return {"error(0.5)": 1 - self.predict(p, self.inputs({"q": np.array([0.5])}))}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         anchor = Anchor(0.06, 0.06, _SOURCE)
         return [Quantity("error(0.5)", "error with mistakes at half of the steps", "1", (anchor,), scale="logit")]
 

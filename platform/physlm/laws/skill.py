@@ -8,7 +8,7 @@ models trained with 100 times the compute to 2 points (arXiv 2412.04403).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.special import expit
 from physlm.laws.law import Example, Law, Parameter, register
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 TASK_LOSS = Variable("x", "loss on the task", "nats per token", measure="loss", levels=4, low=0.0, high=50.0)
@@ -30,10 +31,10 @@ class _Skill(ShareLaw):
     variables = (TASK_LOSS,)
     size = "x"
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return to_scale("logit", np.clip(self.share(parameters, data["x"]), 1e-9, 1 - 1e-9))
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return to_scale("logit", np.clip(self.share(p, x.x), 1e-9, 1 - 1e-9))
 
-    def share(self, parameters: Array, loss: Array) -> Array:
+    def share(self, p: Parameters, loss: Array) -> Array:
         """Accuracy at a loss, [..., n]."""
         raise NotImplementedError
 
@@ -46,9 +47,8 @@ class Perfect(_Skill):
     latex = r"b + \frac{1 - b}{1 + e^{k (x - x_0)}}"
     parameters = (_FLOOR, _MIDDLE, _SLOPE)
 
-    def share(self, parameters: Array, loss: Array) -> Array:
-        b = parameters[..., 0:1]
-        return np.asarray(b + (1 - b) * expit(parameters[..., 2:3] * (parameters[..., 1:2] - loss)))
+    def share(self, p: Parameters, loss: Array) -> Array:
+        return np.asarray(p.b + (1 - p.b) * expit(p.k * (p.x_0 - loss)))
 
 
 class PowerOfLoss(_Skill):
@@ -59,8 +59,8 @@ class PowerOfLoss(_Skill):
     latex = r"a e^{-k x}"
     parameters = (Parameter("a", "accuracy without loss", "1", 1e-3, 1.0, (0.9,)), _SLOPE)
 
-    def share(self, parameters: Array, loss: Array) -> Array:
-        return np.asarray(parameters[..., 0:1] * np.exp(-parameters[..., 1:2] * loss))
+    def share(self, p: Parameters, loss: Array) -> Array:
+        return np.asarray(p.a * np.exp(-p.k * loss))
 
 
 @register
@@ -79,9 +79,8 @@ class Skill(_Skill):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (Perfect, PowerOfLoss)
 
-    def share(self, parameters: Array, loss: Array) -> Array:
-        rise = expit(parameters[..., 2:3] * (parameters[..., 1:2] - loss))
-        return np.asarray(parameters[..., 0:1] + parameters[..., 3:4] * rise)
+    def share(self, p: Parameters, loss: Array) -> Array:
+        return np.asarray(p.b + p.a * expit(p.k * (p.x_0 - loss)))
 
     @classmethod
     def example(cls) -> Example:

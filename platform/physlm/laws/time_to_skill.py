@@ -25,6 +25,7 @@ from physlm.laws.architecture import ARCHITECTURE
 from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
 from physlm.laws.noise import Censored, Noise
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 4.1 (SSRN 5240330): reasoning depth with Canon layers"
@@ -54,9 +55,9 @@ class _Skill(Law):
             *(Parameter(f"{name}[{a}]", f"{meaning} of {a}", "1", low, high, guesses) for a in kinds),
         ]
 
-    def starts(self, data: Mapping[str, Array]) -> Array:
+    def starts(self, x: Variables) -> Array:
         guesses = self.ratio[-1]
-        return np.array([[t, *(g for _ in self.parameters[1:])] for t in _FIRST.guesses for g in guesses])
+        return np.array([self.vector({"T_1": t, self.ratio[0]: g}) for t in _FIRST.guesses for g in guesses])
 
     @classmethod
     def derived_rows(cls, table: pl.DataFrame) -> pl.DataFrame:
@@ -80,8 +81,8 @@ class _Skill(Law):
         ).with_columns(pl.lit(TIME.measure).alias("measure"))
         return pl.concat([table, found.select(*table.columns, "censored")], how="diagonal_relaxed")
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        if len(np.unique(data["T"])) < 3:
+    def check(self, x: Variables) -> None:
+        if len(np.unique(x.T)) < 3:
             raise LawDataError("fewer than 3 different times were observed; train longer, or look more often")
 
 
@@ -93,8 +94,8 @@ class PowerOfHops(_Skill):
     latex = r"T_1 k^{p}"
     ratio = ("p", "exponent", 0.01, 50.0, (1.0, 3.0))
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] * data["k"] ** parameters[..., 1 + data["architecture"].astype(int)])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.T_1 * x.k ** p.p[..., x.architecture])
 
 
 @register
@@ -108,16 +109,15 @@ class TimeToSkill(_Skill):
     ratio = ("rho", "ratio of times", 1.001, 1e4, (1.5, 4.0))
     rivals: ClassVar[Sequence[type[Law]]] = (PowerOfHops,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        ratio = parameters[..., 1 + data["architecture"].astype(int)]
-        return np.asarray(parameters[..., 0:1] * ratio ** (data["k"] - 1))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.T_1 * p.rho[..., x.architecture] ** (x.k - 1))
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """How many times further an architecture comes than the reference."""
-        reach = np.log(parameters[..., 1:2]) / np.log(parameters[..., 1:])
-        return {f"depth[{a}]": reach[..., i] for i, a in enumerate(self.levels["architecture"]) if i}
+        reach = np.log(p.rho[..., :1]) / np.log(p.rho)
+        return {f"depth[{a}]": reach[..., [i]] for i, a in enumerate(self.levels["architecture"]) if i}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         published = {"gpt2+canon": (Anchor(2.0, 4.0, _SOURCE),)}
         return [
             Quantity(f"depth[{a}]", f"times as many hops that {a} reaches", "1", published.get(a, ()))
