@@ -302,6 +302,12 @@ def section(name: str, law: type[Law], found: Found | None, held: Mapping[str, s
     yield ""
     yield f"$${law.latex}$$"
     yield ""
+    if law.where or law.symbols:
+        named = [f"${symbol}$ for {name}" for name, symbol in law.symbols.items()]
+        yield (
+            "; ".join(["where " + ", ".join(f"${equation}$" for equation in law.where)] * bool(law.where) + named) + "."
+        )
+        yield ""
     yield f"{sentence(law)}"
     yield ""
     if found is None:

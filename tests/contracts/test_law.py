@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,9 @@ from latex2mathml.converter import convert
 from physlm import fitting
 from physlm.errors import LawDataError
 from physlm.fitting.simulation import columns_of, form_of, simulate
-from physlm.laws import Law, registry
+from physlm.laws import Law, latex, registry
+from physlm.laws.examples import Example
+from physlm.laws.exposures import Exposures
 
 LAWS = list(registry)
 STUDIES = 12
@@ -72,6 +75,59 @@ def test_it_names_what_is_published(name: str) -> None:
     for anchor in anchors:
         assert anchor.low <= anchor.high
         assert anchor.source
+
+
+@every_law
+def test_its_latex_is_the_formula(name: str) -> None:
+    """Of the law and its rivals, at parameters about the true or guessed ones."""
+    example = registry[name].example()
+    form, _ = true_values(name)
+    for each in (form, *(rival(form.levels) for rival in form.rivals)):
+        reason = wrong_latex(each, example)
+        assert reason is None, reason
+
+
+def wrong_latex(form: Law, example: Example) -> str | None:
+    """Where a form's LaTeX differs from what it predicts, as a sentence; None where it doesn't."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(example.design.height)[:8]
+    data = {variable: column[rows] for variable, column in columns_of(form, example.design).items()}
+    guessed = {p.name: p.guesses[0] for p in form.parameters}
+    center = form.coordinates(form.vector({**guessed, **{p: v for p, v in example.truth.items() if p in guessed}}))
+    for _ in range(3):
+        values = form.values(np.clip(center + 0.1 * rng.standard_normal(len(center)), *form.bounds()))
+        said, predicted = latex.evaluate(form, values, data), form.evaluate(values, data)
+        wrong = np.flatnonzero(~np.isclose(said, predicted, rtol=1e-6, atol=1e-12))
+        if len(wrong):
+            i = int(wrong[0])
+            inputs = ", ".join(f"{variable} = {column[i]:.4g}" for variable, column in data.items())
+            parameters = ", ".join(f"{p.name} = {v:.4g}" for p, v in zip(form.parameters, values, strict=True))
+            return (
+                f"the LaTeX of the law {form.name} isn't its formula: it gives {said[i]:.6g} where predict gives "
+                f"{predicted[i]:.6g}, at {inputs} with {parameters}: {form.latex}"
+            )
+    return None
+
+
+@pytest.mark.parametrize(
+    ("planted", "told"),
+    [
+        (r"c_{\max} \frac{E^{-\gamma}}{E^{\gamma} + E_0^{\gamma}}", "isn't its formula: it gives"),
+        (r"c_{\max} \frac{E^{\gamma}}{E^{\gamma} - E_0^{\gamma}}", "isn't its formula: it gives"),
+        (r"c_{\max} \frac{E^{\gama}}{E^{\gamma} + E_0^{\gamma}}", "has the symbol 'gama', .* did you mean 'gamma'?"),
+        (r"c_{\max} \frac{E^{\gamma}}{E^{\gamma} + E_0^{\gamma}", "where '}' should be"),
+    ],
+)
+def test_a_wrong_latex_is_caught_with_a_sentence(planted: str, told: str) -> None:
+    class Planted(Exposures):
+        latex = rf"c(E) = {planted}"
+
+    try:
+        found = wrong_latex(Planted(), Exposures.example())
+    except LawDataError as error:
+        found = str(error)
+    assert found is not None
+    assert re.search(told, found), found
 
 
 @every_law

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from physlm.fitting.data import levels
-from physlm.laws.law import Example, Law
+from physlm.laws.examples import Example
+from physlm.laws.law import Law
 from physlm.laws.noise import Binomial, Censored
 from physlm.laws.scales import Array, from_scale
 

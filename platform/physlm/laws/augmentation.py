@@ -1,4 +1,4 @@
-r"""Which share of stored knowledge can be extracted, given how the texts were augmented (Part 3.1; law 7).
+r"""Which share of stored knowledge can be extracted, given how the texts were augmented (Part 3.1).
 
     logit accuracy = a + b·ln M + c·[permuted] + d·[full name]
 
@@ -15,7 +15,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import QUESTIONS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.shares import ShareLaw
 from physlm.laws.values import Parameters, Variables
@@ -116,4 +117,9 @@ class Augmentation(_Augmentation):
     def example(cls) -> Example:
         rows = [(m, p, f, 1000) for m in (1, 2, 3, 5) for p in (0, 1) for f in (0, 1)]
         design = pl.DataFrame(rows, ["M", "permuted", "fullname", "n"], orient="row")
-        return Example(design, {"a": -2.23, "b": 1.16, "c": 3.08, "d": 0.6}, pl.col("M") == 5)
+        experiment = TinyExperiment(
+            {"type": "bios", **QUESTIONS},
+            ["accuracy"],
+            {"task.wordings": [1, 2, 5], "task.permute": [False, True], "task.fullname": [False, True]},
+        )
+        return Example(design, {"a": -2.23, "b": 1.16, "c": 3.08, "d": 0.6}, pl.col("M") == 5, experiment)

@@ -1,4 +1,4 @@
-r"""Knowledge capacity and its growth with exposures (Part 3.3, results 1 and 4; laws 1 and 2 of the catalogue).
+r"""Knowledge capacity and its growth with exposures (Part 3.3, results 1 and 4).
 
 A model with P parameters that has seen every fact E times has learned
 
@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from physlm.errors import LawDataError
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import BIOGRAPHIES, SHOWN_FEW_TIMES, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
@@ -51,6 +52,9 @@ PUBLISHED = (
 )
 
 
+SOFTMIN = r"\operatorname{softmin}(x, y) = (x^{-s} + y^{-s})^{-1/s}"
+
+
 def softmin(x: Array, y: Array, sharpness: Array) -> Array:
     """(x^-s + y^-s)^(-1/s), without overflow; it is below both, and close to the smaller one for large s."""
     ratio = np.log(x) - np.log(y)
@@ -83,6 +87,7 @@ class _Capacity(Law):
     response = LEARNED
     variables = (SIZE, EXPOSURES, WORLD)
     size = "P"
+    where: ClassVar[Sequence[str]] = (SOFTMIN,)
 
     def per_parameter(self, p: Parameters, exposures: Array) -> Array:
         """c(E) in bits per parameter, at exposures [n]: [..., n]."""
@@ -98,6 +103,7 @@ class ConstantCapacity(_Capacity):
     name = "constant capacity"
     title = "Capacity without exposures"
     latex = r"\operatorname{softmin}(c P, B)"
+    symbols: ClassVar[Mapping[str, str]] = {"c_max": "c"}
     parameters = (CAPACITY, SHARPNESS)
 
     def per_parameter(self, p: Parameters, exposures: Array) -> Array:
@@ -126,6 +132,7 @@ class PowerOfSize(_Capacity):
     name = "power law in size"
     title = "Capacity as a power of size"
     latex = r"\operatorname{softmin}(c(E) P_0 (P/P_0)^{\beta}, B), P_0 = 10^4"
+    where = (SOFTMIN, r"c(E) = c_{\max} \frac{E^{\gamma}}{E^{\gamma} + E_0^{\gamma}}")
     parameters = (
         CAPACITY,
         Parameter("E_0", "exposures for half of c_max", "exposures", 0.01, 1e5, (50.0, 300.0)),
@@ -183,4 +190,10 @@ class Capacity(_Capacity):
     def example(cls) -> Example:
         rows = [(p, e, 20_112.0) for p in (4620.0, 7696.0, 11540.0, 16152.0) for e in (100.0, 300.0, 1000.0)]
         truth = {"c_max": 1.9, "E_0": 180.0, "gamma": 1.8, "s": 12.0}
-        return Example(pl.DataFrame(rows, ["P", "E", "B"], orient="row"), truth, pl.col("P") == 16152)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["knowledge_bits"],
+            {"model.width": [8, 12], **SHOWN_FEW_TIMES},
+            truth={"c_max": 2.5, "E_0": 2.0, "gamma": 1.5, "s": 8.0},
+        )
+        return Example(pl.DataFrame(rows, ["P", "E", "B"], orient="row"), truth, pl.col("P") == 16152, experiment)

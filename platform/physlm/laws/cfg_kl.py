@@ -1,4 +1,4 @@
-r"""Divergence from a language whose entropy is known, by size and tokens (Part 1's grammars; law 13 of the catalogue).
+r"""Divergence from a language whose entropy is known, by size and tokens (Part 1's grammars).
 
     L(N, D) = H + KL(N, D),    KL = A/N^α + B/D^β
 
@@ -31,7 +31,8 @@ from physlm.laws.chinchilla import (
     AboveFloor,
     decay,
 )
-from physlm.laws.law import Example, Law, Parameter, register
+from physlm.laws.examples import GRAMMAR, SIZES_AND_TOKENS, Example, TinyExperiment
+from physlm.laws.law import Law, Parameter, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw
@@ -104,4 +105,9 @@ class CfgKl(_Divergence, SeparableLaw):
     def example(cls) -> Example:
         rows = [(n, d, 0.74) for n in (1e4, 3e4, 1e5, 3e5, 1e6) for d in (1e6, 3e6, 1e7, 3e7, 1e8)]
         truth = {"A": 30.0, "B": 300.0, "alpha": 0.5, "beta": 0.45}
-        return Example(pl.DataFrame(rows, ["N", "D", "H"], orient="row"), truth, pl.col("N") == 1e6, spread=0.004)
+        experiment = TinyExperiment(
+            GRAMMAR, ["loss"], SIZES_AND_TOKENS, truth={"A": 3.0, "B": 30.0, "alpha": 0.5, "beta": 0.45}
+        )
+        return Example(
+            pl.DataFrame(rows, ["N", "D", "H"], orient="row"), truth, pl.col("N") == 1e6, experiment, spread=0.004
+        )

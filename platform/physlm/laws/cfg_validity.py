@@ -1,4 +1,4 @@
-r"""The share of valid sentences follows from how far the model is from the grammar (Part 1; law 13 of the catalogue).
+r"""The share of valid sentences follows from how far the model is from the grammar (Part 1).
 
     validity = e^(−λ · length · KL)
 
@@ -14,7 +14,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import GRAMMAR, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ShareLaw
 from physlm.laws.values import Parameters, Variables
@@ -90,4 +91,12 @@ class CfgValidity(_Validity):
     @classmethod
     def example(cls) -> Example:
         rows = [(length, kl, 2000) for length in (50.0, 250.0) for kl in (1e-2, 5e-3, 2e-3, 1e-3, 5e-4)]
-        return Example(pl.DataFrame(rows, ["length", "KL", "n"], orient="row"), {"lambda": 0.8}, pl.col("KL") == 5e-4)
+        experiment = TinyExperiment(
+            GRAMMAR,
+            ["kl", "validity"],
+            {"training.tokens": [150, 300, 450, 600, 750, 900, 1050]},
+            beside={"kl": (0.02, 0.3), "sentence_length": (6.0, 8.0)},
+        )
+        return Example(
+            pl.DataFrame(rows, ["length", "KL", "n"], orient="row"), {"lambda": 0.8}, pl.col("KL") == 5e-4, experiment
+        )

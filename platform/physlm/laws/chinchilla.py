@@ -1,4 +1,4 @@
-r"""Loss, parameters and tokens (Hoffmann et al. 2022; Besiroglu et al. 2024; law 14 of the catalogue).
+r"""Loss, parameters and tokens (Hoffmann et al. 2022; Besiroglu et al. 2024).
 
     L(N, D) = E + A/N^α + B/D^β
 
@@ -15,7 +15,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import GRAMMAR, SIZES_AND_TOKENS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw
@@ -100,7 +101,9 @@ class IsoFlop(_Losses):
 
     name = "isoFLOP parabolas"
     title = "Loss as parabolas at equal compute"
-    latex = r"E + k C^{-\gamma} + \kappa \ln^2\!\left( \frac{N}{g\,(C / C_0)^{a}} \right), C = 6 N D, C_0 = 10^{18}"
+    latex = (
+        r"E + k (C / C_0)^{-\gamma} + \kappa \ln^2\!\left( \frac{N}{g\,(C / C_0)^{a}} \right), C = 6 N D, C_0 = 10^{18}"
+    )
     parameters = (
         FLOOR,
         Parameter("k", "reducible loss at C_0", "nats per token", 1e-4, 1e3, (0.5,)),
@@ -197,4 +200,7 @@ class Chinchilla(_Losses, AboveFloor):
         tokens = budgets[:, None] / (6 * size)
         largest = np.repeat(budgets == budgets[-1], 15)
         design = pl.DataFrame({"N": size.ravel(), "D": tokens.ravel(), "largest": largest})
-        return Example(design, truth, pl.col("largest"), spread=0.002)
+        experiment = TinyExperiment(
+            GRAMMAR, ["loss"], SIZES_AND_TOKENS, truth={"E": 0.5, "A": 3.0, "B": 30.0, "alpha": 0.5, "beta": 0.45}
+        )
+        return Example(design, truth, pl.col("largest"), experiment, spread=0.002)

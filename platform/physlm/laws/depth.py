@@ -1,4 +1,4 @@
-r"""Depth beats width for reasoning (Part 2.1, results 7 and 8; law 10 of the catalogue).
+r"""Depth beats width for reasoning (Part 2.1, results 7 and 8).
 
     logit accuracy = a + b·layers + c·ln width
 
@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import PROBLEMS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array
 from physlm.laws.shares import ShareLaw
 from physlm.laws.values import Parameters, Variables
@@ -93,4 +94,5 @@ class Depth(_Depth):
     def example(cls) -> Example:
         rows = [(layers, width, 2000) for layers in (2, 4, 6, 8, 12, 16) for width in (64, 128, 256)]
         design = pl.DataFrame(rows, ["layers", "width", "n"], orient="row")
-        return Example(design, {"a": -4.0, "b": 0.2, "c": 0.6}, pl.col("layers") == 16)
+        experiment = TinyExperiment(PROBLEMS, ["accuracy"], {"model.layers": [1, 2, 3], "model.width": [8, 12]})
+        return Example(design, {"a": -4.0, "b": 0.2, "c": 0.6}, pl.col("layers") == 16, experiment)

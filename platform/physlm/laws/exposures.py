@@ -1,4 +1,4 @@
-r"""Capacity and exposures (Part 3.3, results 1 and 4; law 2 of the catalogue), on worlds too large to be learned whole.
+r"""Capacity and exposures (Part 3.3, results 1 and 4), on worlds too large to be learned whole.
 
     c(E) = c_∞ · E^γ / (E^γ + E₀^γ)
 
@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from physlm.laws.capacity import CAPACITY, capacities, saturation
-from physlm.laws.law import Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import BIOGRAPHIES, SHOWN_FEW_TIMES, Example, TinyExperiment
+from physlm.laws.law import Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
@@ -90,4 +91,7 @@ class Exposures(_Exposures):
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"E": [10.0, 30.0, 100.0, 200.0, 300.0, 600.0, 1000.0, 3000.0]})
-        return Example(design, {"c_max": 2.2, "E_0": 110.0, "gamma": 1.3}, pl.col("E") == 3000)
+        experiment = TinyExperiment(
+            BIOGRAPHIES, ["knowledge_bits"], SHOWN_FEW_TIMES, truth={"c_max": 2.2, "E_0": 2.0, "gamma": 1.5}
+        )
+        return Example(design, {"c_max": 2.2, "E_0": 110.0, "gamma": 1.3}, pl.col("E") == 3000, experiment)

@@ -1,4 +1,4 @@
-r"""Knowledge that a probe reads from the name is the knowledge that can be extracted (Part 3.1; law 7).
+r"""Knowledge that a probe reads from the name is the knowledge that can be extracted (Part 3.1).
 
     accuracy of questions = a + b · accuracy of the Q-probe
 
@@ -14,7 +14,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import QUESTIONS, SHORT_PROBE, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.noise import Noise, Normal
 from physlm.laws.scales import Array
 from physlm.laws.values import Parameters, Variables
@@ -90,4 +91,11 @@ class Extraction(_Line):
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"probe": np.linspace(0.05, 0.9, 10)})
-        return Example(design, {"a": 0.0, "b": 1.0}, pl.col("probe") > 0.85, spread=0.01)
+        experiment = TinyExperiment(
+            {"type": "bios", **QUESTIONS, "questions": ["birth_city", "university", "major", "company"]},
+            ["accuracy"],
+            {"task.wordings": [1, 2]},
+            probe=[{"type": "q", **SHORT_PROBE}],
+            beside={r"probe\.q\.\w+": (0.1, 0.9)},
+        )
+        return Example(design, {"a": 0.0, "b": 1.0}, pl.col("probe") > 0.85, experiment, spread=0.01)

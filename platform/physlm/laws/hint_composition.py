@@ -1,4 +1,4 @@
-r"""Accuracy with a hint written first is composed of the hint's (Part 3.2, chain of thought; law 8 of the catalogue).
+r"""Accuracy with a hint written first is composed of the hint's (Part 3.2, chain of thought).
 
     accuracy = p + (1 − p)·c,    p = h^(κ·m)
 
@@ -8,14 +8,15 @@ parameter: κ = 1. Published: 95.5 % predicted and 94.2 % measured for one fact,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import QUESTIONS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.manipulation import CHANCE
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.shares import ShareLaw
@@ -58,6 +59,7 @@ class _Hints(ShareLaw):
     response = ANSWERED
     variables = (HINT, FACTS, GUESSED)
     size = "h"
+    symbols: ClassVar[Mapping[str, str]] = {"chance": "c"}
 
     def recalled(self, p: Parameters, x: Variables) -> Array:
         """Chance that all facts are recalled right, [..., n]."""
@@ -97,4 +99,18 @@ class HintComposition(_Hints):
     @classmethod
     def example(cls) -> Example:
         rows = [(h, m, c, 2000) for h in (0.4, 0.6, 0.7, 0.8, 0.91, 0.97) for m, c in ((1, 0.5), (2, 0.1))]
-        return Example(pl.DataFrame(rows, ["h", "m", "chance", "n"], orient="row"), {"kappa": 1.0}, pl.col("h") > 0.95)
+        experiment = TinyExperiment(
+            {
+                "type": "manipulation",
+                **QUESTIONS,
+                "people": 60,
+                "questions": ["month_mod_2", "rank_month"],
+                "hints": 0.5,
+            },
+            ["accuracy"],
+            {"task.people": [20, 30, 40, 80]},
+            beside={r"answer\.fact_right\..+": (0.2, 0.9)},
+        )
+        return Example(
+            pl.DataFrame(rows, ["h", "m", "chance", "n"], orient="row"), {"kappa": 1.0}, pl.col("h") > 0.95, experiment
+        )

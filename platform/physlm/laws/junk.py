@@ -1,4 +1,4 @@
-r"""How junk in the training data harms knowledge of the useful part (Part 3.3, results 10 to 12; law 6).
+r"""How junk in the training data harms knowledge of the useful part (Part 3.3, results 10 to 12).
 
     c = c₀(E) / Δ,    ln Δ = a · (E/100)^(−κ)
 
@@ -15,8 +15,9 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
 from physlm.laws.exposures import PER_PARAMETER
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
@@ -46,6 +47,7 @@ class _Junk(Law):
     response = PER_PARAMETER
     variables = (SHOWN, KIND)
     size = "E"
+    where: ClassVar[Sequence[str]] = (r"\Delta(\mathrm{reference}, E) = 1",)
 
     def __init__(self, levels: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(levels)
@@ -87,6 +89,10 @@ class LogLinear(_Junk):
     name = "power of exposures (junk)"
     title = "Harm of junk as a power of exposures"
     latex = r"\ln \Delta = a - \kappa \ln(E/100)"
+    where = (
+        r"c = \frac{c_{\max} E}{E + E_0} / \Delta(\mathrm{junk}, E)",
+        *_Junk.where,
+    )
 
     def curve(self, a: Array, kappa: Array, exposures: Array) -> Array:
         return np.asarray(a - kappa * np.log(exposures))
@@ -135,4 +141,17 @@ class Junk(_Junk):
     def example(cls) -> Example:
         rows = [(e, kind) for e in (100.0, 200.0, 300.0, 450.0, 600.0, 1000.0) for kind in ("none", "junk", "tagged")]
         truth = {"c_max": 2.2, "E_0": 110.0, "a[junk]": 3.0, "a[tagged]": 0.7, "kappa[junk]": 0.9, "kappa[tagged]": 1.2}
-        return Example(pl.DataFrame(rows, ["E", "junk"], orient="row"), truth, pl.col("E") == 1000)
+        experiment = TinyExperiment(
+            {**BIOGRAPHIES, "people": 200, "junk_people": 500},
+            ["knowledge_bits"],
+            {"task.junk_fraction": [0, 0.5], "task.tag": [False, True], "training.exposures": [1, 2, 3]},
+            truth={
+                "c_max": 2.2,
+                "E_0": 1.5,
+                "a[junk]": 0.2,
+                "a[tagged]": 0.1,
+                "kappa[junk]": 0.4,
+                "kappa[tagged]": 0.5,
+            },
+        )
+        return Example(pl.DataFrame(rows, ["E", "junk"], orient="row"), truth, pl.col("E") == 1000, experiment)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from physlm.laws.examples import Example
 from physlm.laws.noise import LogNormal, Noise
 from physlm.laws.scales import Array, Scale, from_scale, to_scale
 from physlm.laws.values import Parameters, Variables, attribute_of, places_of
@@ -78,24 +79,13 @@ class Quantity:
     scale: Scale = "log"
 
 
-@dataclass(frozen=True)
-class Example:
-    """A study that identifies a law: what its tests simulate, and what people can start a design from.
-
-    design    a row for each condition: the variables by name, and what the noise asks for
-    truth     the parameters' values by name, as published where they are
-    hold_out  the conditions that the others should predict
-    spread    scatter of one run: of the response's logarithm, or of the response; shares scatter by their items
-    """
-
-    design: pl.DataFrame
-    truth: Mapping[str, float]
-    hold_out: pl.Expr
-    spread: float = 0.02
-
-
 class Law(ABC):
     """A formula for a response, with the noise that observations have about it.
+
+    latex    the formula as people read it; it must say what `predict` does (see `physlm.laws.latex`)
+    where    further equations that the formula needs to be understood, in LaTeX
+    symbols  how parameters and variables are written in LaTeX, where it isn't as they are named
+    size     the variable whose values are left out one by one in cross-validation
 
     levels: for each variable that is a category, its levels; the first is what the others are compared with. Laws
     with such a variable make parameters of the levels.
@@ -104,12 +94,14 @@ class Law(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     latex: ClassVar[str]
+    where: ClassVar[Sequence[str]] = ()
+    symbols: ClassVar[Mapping[str, str]] = {}
     source: ClassVar[str] = ""
     response: ClassVar[Variable]
     made_from: ClassVar[Variable | None] = None  # what the response is derived from, over all moments of training
     variables: ClassVar[Sequence[Variable]]
     parameters: Sequence[Parameter]
-    size: ClassVar[str]  # the variable whose values are left out one by one in cross-validation
+    size: ClassVar[str]
     noise: ClassVar[Noise] = LogNormal()
     rivals: ClassVar[Sequence[type[Law]]] = ()
 

@@ -1,4 +1,4 @@
-r"""How many training facts a model needs to learn to manipulate knowledge (Part 3.2; law 8 of the catalogue).
+r"""How many training facts a model needs to learn to manipulate knowledge (Part 3.2).
 
     accuracy = c + (1 − c) / (1 + (n₀/n)^γ)
 
@@ -18,7 +18,8 @@ import numpy as np
 import polars as pl
 from scipy.special import log_expit
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import QUESTIONS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ACCURACY, ShareLaw
 from physlm.laws.values import Parameters, Variables
@@ -47,6 +48,7 @@ class _Manipulation(ShareLaw):
     response = BY_QUESTION
     variables = (TRAINED, CHANCE, QUESTION)
     size = "facts"
+    symbols: ClassVar[Mapping[str, str]] = {"facts": "n", "chance": "c"}
 
     def _needed(self) -> list[Parameter]:
         return [
@@ -117,4 +119,10 @@ class Manipulation(_Manipulation):
         ]
         design = pl.DataFrame(rows, ["facts", "chance", "question", "n"], orient="row")
         truth = {"n_0[month_mod_12]": 2.5e4, "n_0[month_mod_2]": 9.5e3, "gamma": 1.15}
-        return Example(design, truth, pl.col("facts") == 100_000)
+        experiment = TinyExperiment(
+            {"type": "manipulation", **QUESTIONS, "people": 60, "questions": ["month_mod_2", "rank_month"]},
+            ["accuracy"],
+            {"task.people": [20, 40, 80, 160]},
+            truth={"n_0[month_mod_2]": 25.0, "n_0[rank_month]": 60.0, "gamma": 1.2},
+        )
+        return Example(design, truth, pl.col("facts") == 100_000, experiment)

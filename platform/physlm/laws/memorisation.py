@@ -1,4 +1,4 @@
-r"""Total memorisation of random data (Morris et al. 2025; law 17 of the catalogue).
+r"""Total memorisation of random data (Morris et al. 2025).
 
     bits(P, B) = softmin(c·P, B)
 
@@ -13,8 +13,9 @@ from typing import ClassVar
 import polars as pl
 
 from physlm.errors import LawDataError
-from physlm.laws.capacity import SHARPNESS, SIZE, softmin
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.capacity import SHARPNESS, SIZE, SOFTMIN, softmin
+from physlm.laws.examples import Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array
 from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
@@ -28,6 +29,7 @@ class _Memorisation(Law):
     response = MEMORISED
     variables = (SIZE, DATA)
     size = "P"
+    where = (SOFTMIN,)
 
 
 class PowerOfParameters(_Memorisation):
@@ -78,4 +80,11 @@ class Memorisation(_Memorisation):
     @classmethod
     def example(cls) -> Example:
         rows = [(p, b) for p in (1e4, 3e4, 1e5, 3e5) for b in (2e4, 8e4, 2.5e5, 8e5, 2.5e6)]
-        return Example(pl.DataFrame(rows, ["P", "B"], orient="row"), {"c": 3.6, "s": 8.0}, pl.col("P") == 3e5)
+        experiment = TinyExperiment(
+            {"type": "strings", "length": 8, "symbols": 16},
+            ["memorised_bits"],
+            {"task.strings": [50, 200, 800], "model.width": [8, 12]},
+        )
+        return Example(
+            pl.DataFrame(rows, ["P", "B"], orient="row"), {"c": 3.6, "s": 8.0}, pl.col("P") == 3e5, experiment
+        )

@@ -1,4 +1,4 @@
-r"""Capacity of mixtures of experts, per parameter of all experts (Part 3.3, result 9; law 5 of the catalogue).
+r"""Capacity of mixtures of experts, per parameter of all experts (Part 3.3, result 9).
 
     c(X, E) = c₁(E) · X^(−κ(E))
 
@@ -15,8 +15,9 @@ import numpy as np
 import polars as pl
 
 from physlm.laws.architecture import SHOWN
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
 from physlm.laws.exposures import PER_PARAMETER
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
@@ -129,4 +130,11 @@ class MixtureOfExperts(_Moe):
         )
         kappa = {e: float(np.log(ratio) / np.log(32)) for e, ratio in (("100", 1.5), ("1000", 1.3))}
         truth = {"c_1[100]": 1.1, "c_1[1000]": 2.0, **{f"kappa[{e}]": k for e, k in kappa.items()}}
-        return Example(design, truth, pl.col("X") == 32)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["knowledge_bits"],
+            {"model.experts": [2, 4, 8], "training.exposures": [1, 2]},
+            model={"mlp": "experts"},
+            truth={"c_1[1]": 1.0, "c_1[2]": 2.0, "kappa[1]": 0.1, "kappa[2]": 0.05},
+        )
+        return Example(design, truth, pl.col("X") == 32, experiment)

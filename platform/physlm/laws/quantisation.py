@@ -1,4 +1,4 @@
-r"""Capacity after rounding the weights to b bits (Part 3.3, result 8; law 4 of the catalogue).
+r"""Capacity after rounding the weights to b bits (Part 3.3, result 8).
 
     c(b) = c_f · b^γ / (b^γ + b₀^γ)
 
@@ -16,9 +16,10 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.capacity import saturation, softmin
+from physlm.laws.capacity import SOFTMIN, saturation, softmin
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
 from physlm.laws.exposures import PER_PARAMETER
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
@@ -45,6 +46,7 @@ class StorageLimit(_Quantisation):
     name = "share of stored bits"
     title = "Capacity limited by storage"
     latex = r"\operatorname{softmin}(c_f, \kappa b)"
+    where = (SOFTMIN, "s = 12")
     parameters = (FULL, Parameter("kappa", "knowledge per stored bit", "1", 1e-3, 10.0, (0.15, 0.3)))
 
     def predict(self, p: Parameters, x: Variables) -> Array:
@@ -100,4 +102,9 @@ class Quantisation(_Quantisation):
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"b": [16.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0]})
-        return Example(design, {"c_f": 2.0, "b_0": 4.3, "gamma": 8.0}, pl.col("b") == 6)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["knowledge_bits", *(f"knowledge_bits@int{bits}" for bits in (8, 6, 5, 4, 3))],
+            {"model.width": [8, 12]},
+        )
+        return Example(design, {"c_f": 2.0, "b_0": 4.3, "gamma": 8.0}, pl.col("b") == 6, experiment)

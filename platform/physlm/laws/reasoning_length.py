@@ -1,4 +1,4 @@
-r"""How accuracy decays beyond the lengths that were trained (Part 2.1; law 9 of the catalogue).
+r"""How accuracy decays beyond the lengths that were trained (Part 2.1).
 
     accuracy(op) = (1 − ε)^op,    logit ε = logit ε₀ + b·(op − op_train)
 
@@ -8,7 +8,7 @@ for a solution of op operations, each wrong with chance ε. Published for op_tra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 from scipy.special import log_expit, logit
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import PROBLEMS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ACCURACY, ShareLaw
 from physlm.laws.values import Parameters, Variables
@@ -41,6 +42,7 @@ class _Length(ShareLaw):
     response = BY_LENGTH
     variables = (LENGTH, TRAINED)
     size = "op"
+    symbols: ClassVar[Mapping[str, str]] = {"eps_0": r"\varepsilon_0"}
 
     def error_logit(self, p: Parameters, x: Variables) -> Array:
         """Logit of the chance that one operation is wrong, [..., n]."""
@@ -96,4 +98,5 @@ class ReasoningLength(_Length):
     def example(cls) -> Example:
         rows = [(op, 15, 4096) for op in (15, 17, 19, 20, 21, 22, 23)]
         design = pl.DataFrame(rows, ["op", "op_train", "n"], orient="row")
-        return Example(design, {"eps_0": 6e-4, "b": 0.37}, pl.col("op") == 23)
+        experiment = TinyExperiment(PROBLEMS, ["accuracy"], {"model.width": [8, 12]}, truth={"eps_0": 0.02, "b": 0.4})
+        return Example(design, {"eps_0": 6e-4, "b": 0.37}, pl.col("op") == 23, experiment)

@@ -1,4 +1,4 @@
-r"""Repeated tokens are worth less than fresh ones (Muennighoff et al. 2023; law 15 of the catalogue).
+r"""Repeated tokens are worth less than fresh ones (Muennighoff et al. 2023).
 
     L = E + A/N^α + B/D'^β,    D' = U + U·R*·(1 − e^(−R/R*)),    R = D/U − 1
 
@@ -17,7 +17,8 @@ import polars as pl
 from physlm.errors import LawDataError
 from physlm.laws.cfg_kl import FreeFloor
 from physlm.laws.chinchilla import ALPHA, BETA, DATA_TERM, FLOOR, LOSS, SIZE, SIZE_TERM, TOKENS, AboveFloor, decay
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw
@@ -128,4 +129,14 @@ class Repetition(_Repetition, SeparableLaw):
             for epochs in (1.0, 4.0, 16.0, 64.0)
         ]
         truth = {"E": 1.8, "A": 480.0, "B": 2000.0, "alpha": 0.35, "beta": 0.37, "R*": 15.0}
-        return Example(pl.DataFrame(rows, ["N", "D", "U"], orient="row"), truth, pl.col("N") == 3e7, spread=0.002)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["loss"],
+            {"model.width": [8, 12, 16], "task.people": [40, 80, 160], "training.exposures": [1, 4, 16]},
+            training={"context_length": 64},
+            seeds=(0,),
+            truth={"E": 0.5, "A": 3.0, "B": 30.0, "alpha": 0.4, "beta": 0.45, "R*": 5.0},
+        )
+        return Example(
+            pl.DataFrame(rows, ["N", "D", "U"], orient="row"), truth, pl.col("N") == 3e7, experiment, spread=0.002
+        )

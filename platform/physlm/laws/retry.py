@@ -1,4 +1,4 @@
-r"""Training on mistakes that are taken back lowers errors (Part 2.2; law 11 of the catalogue).
+r"""Training on mistakes that are taken back lowers errors (Part 2.2).
 
     error(q) = error₀ · e^(−κq)
 
@@ -14,7 +14,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import PROBLEMS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ShareLaw
 from physlm.laws.values import Parameters, Variables
@@ -38,6 +39,8 @@ _ERROR = Parameter(
 class _Retry(ShareLaw):
     variables = (SHARE,)
     size = "q"
+    where = (r"\mathrm{accuracy} = 1 - \mathrm{error}(q)",)
+    symbols: ClassVar[Mapping[str, str]] = {"err_0": r"\mathrm{error}_0"}
 
     def log_error(self, p: Parameters, x: Variables) -> Array:
         """Logarithm of the error, [..., n]."""
@@ -108,4 +111,5 @@ class Retry(_Retry):
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame([(q, 4096) for q in (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)], ["q", "n"], orient="row")
-        return Example(design, {"err_0": 0.22, "kappa": 2.6}, pl.col("q") == 0.5)
+        experiment = TinyExperiment(PROBLEMS, ["accuracy"], {"task.retry_rate": [0, 0.2, 0.5]})
+        return Example(design, {"err_0": 0.22, "kappa": 2.6}, pl.col("q") == 0.5, experiment)

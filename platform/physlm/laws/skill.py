@@ -1,4 +1,4 @@
-r"""Accuracy as a function of the loss on a task: the second step of a two-step prediction (law 16 of the catalogue).
+r"""Accuracy as a function of the loss on a task: the second step of a two-step prediction (Bhagia et al. 2024).
 
     accuracy = b + a / (1 + e^(k·(x − x₀)))
 
@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 from scipy.special import expit
 
-from physlm.laws.law import Example, Law, Parameter, register
+from physlm.laws.examples import Example, TinyExperiment
+from physlm.laws.law import Law, Parameter, register
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.shares import ShareLaw
 from physlm.laws.values import Parameters, Variables
@@ -85,4 +86,10 @@ class Skill(_Skill):
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"x": np.linspace(0.3, 2.2, 12), "n": np.full(12, 5000)})
-        return Example(design, {"b": 0.25, "x_0": 1.1, "k": 6.0, "a": 0.6}, pl.col("x") < 0.4)
+        experiment = TinyExperiment(
+            {"type": "mano", "operations": 1, "modulus": 5},
+            ["accuracy", "loss"],
+            {"training.tokens": [100, 150, 200, 250, 300, 350, 400, 450, 500]},
+            beside={"loss": (0.4, 2.2)},
+        )
+        return Example(design, {"b": 0.25, "x_0": 1.1, "k": 6.0, "a": 0.6}, pl.col("x") < 0.4, experiment)

@@ -1,4 +1,4 @@
-r"""Tokens until a model can follow k hops, and how far an architecture comes (Part 4.1; law 12 of the catalogue).
+r"""Tokens until a model can follow k hops, and how far an architecture comes (Part 4.1).
 
     T_k = T₁ · ρ^(k − 1)
 
@@ -22,7 +22,8 @@ import polars as pl
 
 from physlm.errors import LawDataError
 from physlm.laws.architecture import ARCHITECTURE
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.noise import Censored, Noise
 from physlm.laws.scales import Array
 from physlm.laws.values import Parameters, Variables
@@ -86,6 +87,19 @@ class _Skill(Law):
             raise LawDataError("fewer than 3 different times were observed; train longer, or look more often")
 
 
+def _curves(table: pl.DataFrame, truth: Mapping[str, float]) -> pl.DataFrame:
+    """A table whose learning curves fall to an even chance at the time that the law says."""
+    ratio = pl.sql_expr(str(KIND.made)).replace_strict(
+        {name[4:-1]: value for name, value in truth.items() if name.startswith("rho[")},
+        default=None,
+        return_dtype=pl.Float64,
+    )
+    time = truth["T_1"] * ratio ** (pl.col(str(HOPS.column)) - 1) * (1 + 1e-3 * pl.col("seed"))
+    loss = _EVEN * (time / pl.col("tokens")) ** 0.2
+    is_curve = pl.col("measure") == "training_loss"
+    return table.with_columns(value=pl.when(is_curve).then(loss).otherwise(pl.col("value")))
+
+
 class PowerOfHops(_Skill):
     """Rival: time grows as a power of the hops."""
 
@@ -128,4 +142,18 @@ class TimeToSkill(_Skill):
     def example(cls) -> Example:
         rows = [(k, a, 3e9) for k in (1, 2, 3, 4, 5, 6, 8) for a in ("gpt2", "gpt2+canon")]
         truth = {"T_1": 2e7, "rho[gpt2]": 2.6, "rho[gpt2+canon]": 1.6}
-        return Example(pl.DataFrame(rows, ["k", "architecture", "budget"], orient="row"), truth, pl.col("k") == 5, 0.2)
+        experiment = TinyExperiment(
+            {"type": "depo", "vertices": 4, "name_symbols": 16, "name_tokens": [1, 1]},
+            ["loss"],
+            {"task.hops": [1, 2, 3, 4], "model.canon": ["", "AB"]},
+            training={"tokens": 4000, "batch_size": 1},
+            truth={"T_1": 340.0, "rho[gpt2]": 1.8, "rho[gpt2+canon]": 1.4},
+            plant=_curves,
+        )
+        return Example(
+            pl.DataFrame(rows, ["k", "architecture", "budget"], orient="row"),
+            truth,
+            pl.col("k") == 5,
+            experiment,
+            spread=0.2,
+        )
