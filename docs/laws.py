@@ -303,10 +303,8 @@ def section(name: str, law: type[Law], found: Found | None, held: Mapping[str, s
     yield f"$${law.latex}$$"
     yield ""
     if law.where or law.symbols:
-        named = [f"${symbol}$ for {name}" for name, symbol in law.symbols.items()]
-        yield (
-            "; ".join(["where " + ", ".join(f"${equation}$" for equation in law.where)] * bool(law.where) + named) + "."
-        )
+        named = [f"${symbol}$ is `{name}`" for name, symbol in law.symbols.items()]
+        yield "where " + ", ".join([*(f"${equation}$" for equation in law.where), *named]) + "."
         yield ""
     yield f"{sentence(law)}"
     yield ""
