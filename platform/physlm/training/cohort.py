@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class Trained(Protocol):
     def set_loss_scale(self, scale: float, /) -> None: ...
     def parameters(self) -> Iterator[nn.Parameter]: ...
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
-    def to(self, device: torch.device, /) -> Trained: ...
+    def to(self, device: torch.device, /) -> Self: ...
 
 
 class Cohort:
