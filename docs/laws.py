@@ -24,7 +24,7 @@ from physlm import experiment, fitting, laws
 from physlm.experiment import Experiment
 from physlm.fitting import Estimate, Fit
 from physlm.laws import Law
-from physlm.store import Store, open_store
+from physlm.store import Store, layout, open_store
 
 HERE = Path(__file__).parent
 EXPERIMENTS = HERE.parent / "pipelines/experiments"
@@ -183,8 +183,8 @@ def measured(stores: Sequence[Store]) -> dict[str, list[Measured]]:
         now = experiment.load(path).experiment_id if path.exists() else None
         for each in [v for v in versions if v.experiment_id == now] or versions:
             for law in each.file.laws:
-                if stores[place].exists(each.law_key(law)):
-                    document = stores[place].get_json(each.law_key(law))
+                if stores[place].exists(layout.law_key(each.key, law)):
+                    document = stores[place].get_json(layout.law_key(each.key, law))
                     fit = None if "refused" in document else Fit.from_json(document)
                     result[law].append(Measured(each, fit, document.get("refused", "")))
     return dict(result)

@@ -10,9 +10,13 @@ from types import ModuleType
 import pytest
 import torch
 
-from physlm import experiment, laws, steps
+from physlm import catalog, experiment, laws, steps
 from physlm.launch import planning
 from physlm.measures import loss
+from physlm.steps.collect import Collect
+from physlm.steps.fit import Fit
+from physlm.steps.measure import Measure
+from physlm.steps.plan import Plan
 from physlm.store import Store, open_store
 from physlm.training.loop import Options, train
 
@@ -48,14 +52,14 @@ def page() -> ModuleType:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A real experiment's results."""
     store, made = open_store(tmp_path_factory.mktemp("store")), experiment.parse(TEXT, steps.known_names())
-    steps.plan(store, made)
+    Plan().run(store, made)
     for cohort in planning.cohorts(made.runs):
         train(store, cohort, Options(torch.device("cpu")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loss, "INSTANCES", 100)
-        steps.measure(store, made)
-    steps.collect(store, made)
-    steps.fit(store, made)
+        Measure().run(store, made)
+    Collect().run(store, made)
+    Fit().run(store, made)
     return store
 
 
@@ -66,7 +70,7 @@ def test_what_was_measured_stands_with_its_interval_verdict_and_file(
     (tmp_path / "tinylosses.yaml").write_text(TEXT)
     monkeypatch.setattr(laws, "registry", lambda: {name: KNOWN[name] for name in ("capacity", "cfg_kl")})
     made = experiment.parse(TEXT)
-    (fit,), _ = steps.fitted(store, made)
+    (fit,), _ = catalog.queries.fitted(store, made.key, made.file.laws)
     text = "\n".join(page.gallery([store]))
     link = "[tinylosses.yaml](../pipelines/experiments/tinylosses.yaml)"
     assert f"Measured by {link}: **{fit.verdict}**, {fit.reason}." in text

@@ -27,6 +27,10 @@ from physlm.launch import planning
 from physlm.laws.noise import Binomial
 from physlm.measures import accuracy, kl, loss, mistakes, validity
 from physlm.probes import depth
+from physlm.steps.collect import Collect
+from physlm.steps.fit import Fit
+from physlm.steps.measure import Measure
+from physlm.steps.probe import Probe
 from physlm.store import Store, open_store
 from physlm.training.loop import Options, train
 
@@ -224,11 +228,11 @@ def test_an_experiment_feeds_the_law(study: Study, tmp_path: Path, monkeypatch: 
     steps.check(made)
     for cohort in planning.cohorts(made.runs):
         train(store, cohort, Options(torch.device("cpu")))
-    for step in (steps.measure, steps.probe):
-        step(store, made, processes=1)  # this one, where all is made fast
-    steps.collect(store, made)
+    for step in (Measure, Probe):
+        step(processes=1).run(store, made)  # this one, where all is made fast
+    Collect().run(store, made)
     truth = simulate(store, made, study)
-    (fit,) = steps.fit(store, made) or pytest.fail(str(steps.fitted(store, made)[1]))
+    (fit,) = Fit().run(store, made) or pytest.fail(str(catalog.queries.fitted(store, made.key, made.file.laws)[1]))
     assert fit.converged
     assert set(truth) == {e.name for e in fit.estimates}
     data = {name: np.array(column) for name, column in fit.data.items()}
@@ -255,7 +259,7 @@ def simulate(store: Store, made: Experiment, study: Study) -> dict[str, float]:
         catalog.write(store, table, key)
         return dict(study.truth)
     catalog.write(store, table, key)
-    needed = steps.table_of(store, made, study.law)
+    needed = catalog.queries.table_of(store, made.key, study.law)
     rows = wide(law, needed)
     form = form_of(law, rows)
     truth = {p.name: study.truth.get(p.name, law.example().truth.get(p.name, p.guesses[0])) for p in form.parameters}

@@ -23,10 +23,10 @@ from physlm.experiment import Experiment
 from physlm.models.gpt2 import Gpt2Config
 from physlm.runs import Run
 from physlm.store import Store, open_store
-from physlm.training import layout, rank_assignment
+from physlm.training import rank_assignment
 from physlm.training.checkpoints import load_model
 from physlm.training.cohort import Cohort
-from physlm.training.config import OptimizerConfig
+from physlm.training.config import CURVE_SOURCE, OptimizerConfig
 from physlm.training.loop import Options, train
 
 TEXT = """
@@ -69,7 +69,7 @@ def run(command: Sequence[str]) -> list[dict[str, float]]:
 
 
 def curves(store: Store, runs: Sequence[Run]) -> pl.DataFrame:
-    return catalog.collect(store, [run.run_id for run in runs], [layout.CURVE_SOURCE])
+    return catalog.collect(store, [run.run_id for run in runs], [CURVE_SOURCE])
 
 
 def assert_same(ours: Store, theirs: Store, runs: Sequence[Run], tolerance: float = TOLERANCE) -> None:

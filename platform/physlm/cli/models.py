@@ -10,7 +10,7 @@ from rich.table import Table
 
 from physlm import models, runs
 from physlm.cli import console
-from physlm.cli.experiments import Json
+from physlm.cli.arguments import Json
 from physlm.errors import ExperimentError
 from physlm.launch import planning
 from physlm.models import ModelConfig

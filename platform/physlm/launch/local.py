@@ -68,15 +68,17 @@ def run_shards(
     count: int,
     on_event: Callable[[int, Mapping[str, Any]], None],
     nproc: int = 1,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run `python -m module *arguments --shard i` for each of `count` shards at once; `on_event` gets what they report.
 
     With `nproc` above 1 each shard is run by so many ranks under torchrun, which replaces those that are lost.
-    A worker reports one JSON object a line on its standard output. Raises Interrupted on Ctrl-C, after the workers have
-    stored their state, and PhyslmError, once all have ended, if one failed.
+    environment: variables beside those of this process. A worker reports one JSON object a line on its standard output.
+    Raises Interrupted on Ctrl-C, after the workers have stored their state, and PhyslmError, once all have ended, if
+    one failed.
     """
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]] = queue.Queue()
-    workers = [_start(module, arguments, shard, count, events, nproc) for shard in range(count)]
+    workers = [_start(module, arguments, shard, count, events, nproc, environment or {}) for shard in range(count)]
     running = count
     try:
         while running:
@@ -106,9 +108,10 @@ def _start(
     count: int,
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]],
     nproc: int,
+    more: Mapping[str, str],
 ) -> _Worker:
     threads = str(max(1, cores() // (count * nproc)))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, orphan_watchdog.VARIABLE: str(os.getpid())}
+    environment = {**os.environ, **more, "OMP_NUM_THREADS": threads, orphan_watchdog.VARIABLE: str(os.getpid())}
     if own := gpus_of(shard, nproc, gpus()):
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     torchrun: list[str] = []

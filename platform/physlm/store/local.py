@@ -49,6 +49,10 @@ class LocalStore(Store):
         self._temporary = self.root / ".tmp"
         self._swept = False
 
+    def address(self, key: str) -> str:
+        """Its path."""
+        return str((self.root / key).resolve())
+
     def create(self, key: str, data: bytes) -> bool:
         return not self.exists(key) and self._place(key, io.BytesIO(data), exclusive=True)
 

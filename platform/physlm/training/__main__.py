@@ -29,9 +29,9 @@ import torch
 from physlm import experiment
 from physlm.errors import Interrupted, PhyslmError
 from physlm.runs import Run, trunks
-from physlm.store import Store, open_store
+from physlm.store import Store, layout, open_store
 from physlm.telemetry.exporter import TrainingMetrics, serve
-from physlm.training import cohort_tuning, hardware, layout, orphan_watchdog, rank_assignment
+from physlm.training import cohort_tuning, hardware, orphan_watchdog, rank_assignment
 from physlm.training.loop import Options, Progress, train
 from physlm.training.memory import keep_freed_memory
 from physlm.training.ranks import Counters, Ranks, joined

@@ -23,8 +23,9 @@ from physlm import catalog
 from physlm.catalog import Observation
 from physlm.errors import Interrupted
 from physlm.runs import Run
+from physlm.store import layout
 from physlm.store.store import Store
-from physlm.training import layout, schedules
+from physlm.training import schedules
 from physlm.training.checkpoints import (
     Clock,
     ShardedState,
@@ -36,6 +37,7 @@ from physlm.training.checkpoints import (
     save_model,
 )
 from physlm.training.cohort import Cohort
+from physlm.training.config import CURVE_SOURCE
 from physlm.training.lora import LoraCohort
 from physlm.training.mixing import feed
 from physlm.training.packing import Feed, Windows
@@ -300,7 +302,7 @@ class _Training:
         if not self.options.ranks.is_first:
             return
         save_model(self.store, run.run_id, clock.tokens, named)
-        catalog.write(self.store, _curve(run, clock), catalog.key(run.run_id, layout.CURVE_SOURCE))
+        catalog.write(self.store, _curve(run, clock), layout.run_observations_key(run.run_id, CURVE_SOURCE))
         marker = {
             "status": "diverged" if member.diverged else "trained",
             "tokens": clock.tokens,
@@ -361,4 +363,4 @@ def _curve(run: Run, clock: Clock) -> pl.DataFrame:
     for tokens, instances, loss, predicted in clock.curve:
         value = loss if np.isfinite(loss) else None
         rows.append((run.moment(tokens, instances), Observation("training_loss", value, "nats per token", n=predicted)))
-    return catalog.table(run.description(), layout.CURVE_SOURCE, rows)
+    return catalog.table(run.description(), CURVE_SOURCE, rows)

@@ -24,8 +24,9 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.model import ModelConfig
+from physlm.store import layout
 from physlm.store.store import Store
-from physlm.training import adamw, layout
+from physlm.training import adamw
 from physlm.training.checkpoints import Clock, ShardedState, save_clock
 from physlm.training.cohort import mixed_precision, parts
 from physlm.training.config import OptimizerConfig
@@ -142,12 +143,11 @@ class ShardedModel:
 
     def write_state(self, store: Store, run_id: str, row: int, clock: Clock) -> None:
         """Store a point to go on from: each rank its own file, then the first rank the clock that makes it count."""
-        prefix = layout.sharded_prefix(run_id, clock.tokens)
         with tempfile.TemporaryDirectory(prefix="physlm-") as folder:
             # In safetensors: the format of distributed checkpoints by default has a pickle in it.
             save(self._state(), storage_writer=HuggingFaceStorageWriter(folder, save_distributed=True))
             for file in sorted(Path(folder).iterdir()):
-                store.put_file(prefix + file.name, file)
+                store.put_file(layout.sharded_key(run_id, clock.tokens, file.name), file)
         self.ranks.barrier()
         if self.ranks.is_first:
             save_clock(store, run_id, clock)
