@@ -3,7 +3,3 @@
 Their bodies (`running`) run in a container of the image that holds physlm (`Containerfile`), or as a process under
 kfp.local. Compiled by `python -m physlm_pipelines.compile`; the specs lie in components/compiled.
 """
-
-from physlm_components.components import COMPONENTS
-
-__all__ = ["COMPONENTS"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kfp.compiler import Compiler
 
-from physlm_components import COMPONENTS
+from physlm_components.components import COMPONENTS
 from physlm_pipelines.discover import discover
 
 

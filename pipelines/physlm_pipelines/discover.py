@@ -14,7 +14,7 @@ from kfp import dsl, kubernetes
 
 from physlm.steps import Pod, registry
 from physlm.steps.step import DAY
-from physlm_components import COMPONENTS
+from physlm_components.components import COMPONENTS
 
 CREDENTIALS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
 """Keys of the Secret, and the variables they become."""
