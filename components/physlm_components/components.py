@@ -4,13 +4,13 @@ There are two bodies: of the first step, which is handed the experiment's file a
 others. What makes a component of a step is a copy of the body's spec with the step's name, description and outputs.
 """
 
-import inspect
 from collections.abc import Sequence
 from copy import deepcopy
 
 from kfp import dsl
 from kfp.dsl.python_component import PythonComponent
 
+from physlm import docstrings
 from physlm.steps import Step, in_order
 from physlm_components.image import IMAGE
 
@@ -59,7 +59,7 @@ def go_on(
 def _of(step: type[Step], body: PythonComponent, outputs: Sequence[str]) -> PythonComponent:
     spec = deepcopy(body.component_spec)
     spec.name = step.name
-    spec.description = inspect.getdoc(step)
+    spec.description = docstrings.of_class(step)
     spec.inputs["step"].default = step.name
     spec.inputs["step"].optional = True
     spec.outputs = {name: output for name, output in (spec.outputs or {}).items() if name in outputs} or None

@@ -93,7 +93,12 @@ def built_keys(tree: ast.AST) -> Iterator[ast.expr]:
             yield node
         named = ast.unparse(first.value) if isinstance(first, ast.FormattedValue) else ""
         follows = str(rest[0].value) if rest and isinstance(rest[0], ast.Constant) else ""
-        if follows.startswith("/") and named.endswith((".key", "_key", "prefix", "folder", "world_id")):
+        is_key_or_file = named.endswith(("key", "world_id")) or "." in follows
+        if (
+            follows.startswith("/")
+            and named.endswith((".key", "_key", "prefix", "folder", "world_id"))
+            and is_key_or_file
+        ):
             yield node
 
 

@@ -11,6 +11,7 @@ import typer
 from pydantic.fields import FieldInfo
 from rich.table import Table
 
+from physlm import docstrings
 from physlm.cli import console
 from physlm.cli.arguments import DEFAULT_STORE, File, Json, StoreOption, load
 from physlm.errors import UserError
@@ -32,7 +33,7 @@ def _command(step: type[Step]) -> Callable[..., None]:
     def command(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False, **options: Any) -> None:
         alone(step(**given(options)), file, store, as_json)
 
-    command.__doc__ = inspect.getdoc(step)
+    command.__doc__ = docstrings.of_class(step)
     return with_options(command, [step])
 
 
@@ -64,7 +65,7 @@ def show(outcome: Outcome) -> None:
             table.add_row(*row.values())
         console.output.print(table)
     if outcome.summary:
-        console.output.print(outcome.summary, markup=False)
+        console.output.print(outcome.summary)
 
 
 def with_options(command: Callable[..., None], steps: Iterable[type[Step]]) -> Callable[..., None]:

@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from physlm import environment
 from physlm.errors import Interrupted, PhyslmError
 from physlm.training import orphan_watchdog
 
-_RESTARTS = 3  # of all ranks of a shard, after one is lost
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint
 
 
@@ -68,17 +68,18 @@ def run_shards(
     count: int,
     on_event: Callable[[int, Mapping[str, Any]], None],
     nproc: int = 1,
-    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Run `python -m module *arguments --shard i` for each of `count` shards at once; `on_event` gets what they report.
 
     With `nproc` above 1 each shard is run by so many ranks under torchrun, which replaces those that are lost.
-    environment: variables beside those of this process. A worker reports one JSON object a line on its standard output.
-    Raises Interrupted on Ctrl-C, after the workers have stored their state, and PhyslmError, once all have ended, if
-    one failed.
+    variables: of the environment, beside those of this process.
+
+    A worker reports one JSON object a line on its standard output. Raises Interrupted on Ctrl-C, after the workers have
+    stored their state, and PhyslmError, once all have ended, if one failed.
     """
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]] = queue.Queue()
-    workers = [_start(module, arguments, shard, count, events, nproc, environment or {}) for shard in range(count)]
+    workers = [_start(module, arguments, shard, count, events, nproc, variables or {}) for shard in range(count)]
     running = count
     try:
         while running:
@@ -110,21 +111,20 @@ def _start(
     nproc: int,
     more: Mapping[str, str],
 ) -> _Worker:
-    threads = str(max(1, cores() // (count * nproc)))
-    environment = {**os.environ, **more, "OMP_NUM_THREADS": threads, orphan_watchdog.VARIABLE: str(os.getpid())}
+    threads = environment.text("OMP_NUM_THREADS") or str(max(1, cores() // (count * nproc)))
+    variables = environment.for_child(OMP_NUM_THREADS=threads, **{orphan_watchdog.VARIABLE: str(os.getpid())}, **more)
     if own := gpus_of(shard, nproc, gpus()):
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     torchrun: list[str] = []
     if nproc > 1:
-        restarts = f"--max-restarts={_RESTARTS}"
-        torchrun = ["physlm.training.torchrun", "--standalone", f"--nproc-per-node={nproc}", restarts, "-m"]
+        torchrun = ["physlm.training.torchrun", f"--nproc-per-node={nproc}", "-m"]
     process = subprocess.Popen(
         [sys.executable, "-m", *torchrun, module, *arguments, "--shard", str(shard)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=variables,
         # Ctrl-C goes to this process alone; it then asks the workers to stop.
         start_new_session=True,
     )

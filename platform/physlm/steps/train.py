@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from physlm import environment
 from physlm.catalog import queries
 from physlm.errors import PhyslmError
 from physlm.experiment import Experiment
@@ -94,8 +95,8 @@ class Train(Step):
             on_event(Event(self.name, done["work"], total, "work", rate))
 
         arguments = ["--store", store.url, "--runs", key, "--checkpoint-seconds", str(self.checkpoint_seconds)]
-        environment = {} if self.metrics_port is None else {"PHYSLM_METRICS_PORT": str(self.metrics_port)}
-        local.run_shards("physlm.training", arguments, len(shards), on_progress, workers.nproc, environment)
+        variables = {} if self.metrics_port is None else {environment.METRICS_PORT: str(self.metrics_port)}
+        local.run_shards("physlm.training", arguments, len(shards), on_progress, workers.nproc, variables)
         if left := _untrained(store, runs):
             raise PhyslmError(
                 f"{len(left)} runs were not completed, such as {left[0].run_id}; run the same again to go on"
