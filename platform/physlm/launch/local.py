@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from physlm import orphan_watchdog
 from physlm.errors import Interrupted, PhyslmError
-from physlm.training import orphan_watchdog
 
 _RESTARTS = 3  # of all ranks of a shard, after one is lost
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint

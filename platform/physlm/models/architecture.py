@@ -12,6 +12,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, create_model, model_validator
+from pydantic.fields import FieldInfo
 
 from physlm.errors import RegistrationError
 from physlm.models import counts, mixers, mlps
@@ -50,14 +51,20 @@ def _config_types(registries: Mapping[str, Registry[type[Part[Any]]]]) -> list[t
     return [one for one in found if not any(other is not one and issubclass(other, one) for other in found)]
 
 
+def own_knobs(part: type[Part[Any]]) -> dict[str, FieldInfo]:
+    """The knobs of a part that not every block has."""
+    return {
+        knob: field for knob, field in part.config_type.model_fields.items() if knob not in BlockConfig.model_fields
+    }
+
+
 def _owners(registries: Mapping[str, Registry[type[Part[Any]]]]) -> dict[str, dict[str, list[str]]]:
     """The parts that have each knob: {knob: {"mixer": names, ...}}."""
     owners: dict[str, dict[str, list[str]]] = {}
     for kind, registry in registries.items():
         for name, part in registry.items():
-            for knob in part.config_type.model_fields:
-                if knob not in BlockConfig.model_fields:
-                    owners.setdefault(knob, {}).setdefault(kind, []).append(name)
+            for knob in own_knobs(part):
+                owners.setdefault(knob, {}).setdefault(kind, []).append(name)
     return owners
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-_PATIENCE = timedelta(hours=24)  # a rank waits this long for one that works longer; one that dies ends all at once
+_TIMEOUT = timedelta(hours=24)  # a rank waits this long for one that works longer; one that dies ends all at once
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    shared, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+    shared, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
     # torchrun's store outlives a restart: what ranks that are gone have left there would be taken for the new ones'.
     kv_store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", shared)
     backend = "nccl" if device.type == "cuda" else "gloo"
     group = PrefixStore("group", kv_store)
-    dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=_PATIENCE)
+    dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield Ranks(rank, size, PrefixStore("board", kv_store))
     finally:

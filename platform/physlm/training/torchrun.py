@@ -1,7 +1,6 @@
-"""torchrun that doesn't outlive whoever started it: `python -m physlm.training.torchrun` with torchrun's arguments.
+"""torchrun that stops when its parent process dies: `python -m physlm.training.torchrun` with torchrun's arguments.
 
-A killed parent can't tell anybody. This process then asks its ranks to stop, as torchrun does on SIGTERM; and when it
-is killed itself, its ranks notice it in turn.
+It then asks its ranks to stop, as torchrun does on SIGTERM; when it is killed itself, its ranks stop in the same way.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import sys
 
 from torch.distributed.run import main
 
-from physlm.training import orphan_watchdog
+from physlm import orphan_watchdog
 
 if __name__ == "__main__":
     orphan_watchdog.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
