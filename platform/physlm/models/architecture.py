@@ -35,18 +35,19 @@ def _definer(config_type: type[BaseModel], knob: str) -> type:
 
 def _config_types(registries: Mapping[str, Registry[type[Part[Any]]]]) -> list[type[BlockConfig]]:
     """The config types of all parts without bases of others. Raises RegistrationError if two define one knob."""
-    definers = {knob: (_definer(BlockConfig, knob), "every block") for knob in BlockConfig.model_fields}
+    definers = {knob: (_definer(BlockConfig, knob), "all blocks have") for knob in BlockConfig.model_fields}
     found: dict[type[BlockConfig], None] = {}
     for registry in registries.values():
         for name, part in registry.items():
             found[part.config_type] = None
+            where = f"the {registry.noun} {name!r} ({registry.file_of(name)})"
             for knob in part.config_type.model_fields:
                 definer = _definer(part.config_type, knob)
-                known, whose = definers.setdefault(knob, (definer, name))
+                known, others = definers.setdefault(knob, (definer, f"{where} defines too"))
                 if known is not definer:
                     raise RegistrationError(
-                        f"the {registry.noun} {name!r} ({registry.file_of(name)}) defines the knob {knob!r}, which is "
-                        f"one of {whose} already; give it another name, or inherit it from {known.__name__}"
+                        f"{where} defines the knob {knob!r}, which {others}; give one of them another name, or let both "
+                        "inherit it from one class"
                     )
     return [one for one in found if not any(other is not one and issubclass(other, one) for other in found)]
 
