@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from physlm import models, runs
+from physlm import docstrings, models, runs
 from physlm.cli import console
 from physlm.cli.experiments import Json
 from physlm.errors import ExperimentError
@@ -72,7 +72,7 @@ def list_models(
             table.add_row(name, ", ".join(own_knobs(part)), _summary(part))
         console.output.print(table)
     for name, reason in left_out.items():
-        console.errors.print(f"{name} is left out: {reason}", markup=False)
+        console.errors.print(f"{name} is left out: {reason}")
 
 
 def show(
@@ -97,7 +97,7 @@ def show(
     if as_json:
         console.print_json({"model": config.model_dump(mode="json"), "summary": summary, **needs})
         return
-    console.output.print(f"[bold]{name}[/]: {summary}")
+    console.output.print(Text.assemble((name, "bold"), f": {summary}"))
     table = _two_columns_and_meaning()
     for knob, field in type(config).model_fields.items():
         if knob != "type":
@@ -117,8 +117,8 @@ def _show_part(kind: str, name: str, as_json: bool) -> None:
         shown = {knob: {"default": field.default, "description": field.description} for knob, field in knobs.items()}
         console.print_json({kind: name, "summary": _summary(part), "knobs": shown})
         return
-    console.output.print(f"[bold]{name}[/]: {_summary(part)}")
-    console.output.print(f"{PARTS[kind].noun}, in {PARTS[kind].file_of(name)}", style="dim")
+    console.output.print(Text.assemble((name, "bold"), f": {_summary(part)}"))
+    console.output.print(Text(f"{PARTS[kind].noun}, in {PARTS[kind].file_of(name)}", "dim"))
     table = _two_columns_and_meaning()
     for knob, field in knobs.items():
         table.add_row(knob, str(field.default), field.description or "")
@@ -144,7 +144,7 @@ def _needs(config: ModelConfig, vocabulary: int, context: int, batch: int) -> di
 
 
 def _summary(cls: type[ModelConfig] | type[Part[Any]]) -> str:
-    return inspect.cleandoc(cls.__doc__ or "").splitlines()[0].rstrip(".")
+    return docstrings.of_class(cls).partition("\n")[0].rstrip(".")
 
 
 def _bytes(size: float) -> str:

@@ -46,8 +46,8 @@ def _config_types(registries: Mapping[str, Registry[type[Part[Any]]]]) -> list[t
                 known, others = definers.setdefault(knob, (definer, f"{where} defines too"))
                 if known is not definer:
                     raise RegistrationError(
-                        f"{where} defines the knob {knob!r}, which {others}; give one of them another name, or let both "
-                        "inherit it from one class"
+                        f"{where} defines the knob {knob!r}, which {others}; give one of them another name, "
+                        "or let both inherit it from one class"
                     )
     return [one for one in found if not any(other is not one and issubclass(other, one) for other in found)]
 
