@@ -218,7 +218,7 @@ def test_gradients_accumulate_over_passes() -> None:
     wanted = torch.rand(2, 7, 9, generator=torch.Generator().manual_seed(1)) < 0.7
     found = []
     for at_once in (None, 1, 3, 7, 100):
-        cohort = Cohort(Gpt2Config(width=16), 11, [OptimizerConfig()] * 2, [0, 1], CPU, windows_at_once=at_once)
+        cohort = Cohort(Gpt2Config(width=16), 11, [OptimizerConfig()] * 2, [0, 1], CPU, micro_batch_size=at_once)
         found.append([*cohort.step(tokens, wanted, [1.0, 0.5]), cohort.values])
     for other in found[1:]:
         for ours, theirs in zip(other, found[0], strict=True):

@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from physlm import environment
+from physlm import environment, orphan_watchdog
 from physlm.errors import Interrupted, PhyslmError
-from physlm.training import orphan_watchdog
 
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint
 
