@@ -155,4 +155,7 @@ def initialise(decoder: Decoder, seeds: list[int]) -> None:
                 elif own.endswith("bias"):
                     parameter.zero_()
                 else:
-                    raise TypeError(f"{name}: it isn't said how this parameter is drawn")
+                    raise TypeError(
+                        f"{name}: it isn't said how this parameter is drawn; put it into the `draws` of its module, or "
+                        "let its name end in gain (starts at 1) or bias (starts at 0)"
+                    )
