@@ -19,12 +19,13 @@ from rich.text import Text
 
 from physlm import runs, tasks
 from physlm.cli import console, rendering
-from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption
+from physlm.cli.arguments import DEFAULT_STORE, Json, StoreOption
 from physlm.datasets import answers, cards, evaluations, open_dataset, statistics, write_dataset, write_world
 from physlm.errors import UserError
-from physlm.steps import Event
-from physlm.store import open_store
+from physlm.steps.events import Event
+from physlm.store import layout, open_store
 from physlm.tasks import task as contract
+from physlm.tasks.capabilities import Asks, supports
 from physlm.tasks.task import Instances, Stream, Task, TaskConfig
 
 Name = Annotated[str, typer.Argument(metavar="TASK", help="The task's name; `physlm tasks list` shows them.")]
@@ -113,7 +114,7 @@ def list_(as_json: Json = False) -> None:
                     "name": name,
                     "description": cards.title(task),
                     "presets": list(task.presets),
-                    "asks": evaluations.asks(task),
+                    "asks": issubclass(task, Asks),
                     "knobs": _knobs(task.config_type),
                 }
                 for name, task in languages.items()
@@ -146,7 +147,7 @@ def show(name: Name, preset: Preset = None, settings: Set = None, as_json: Json 
         **cards.language(task),
         "knobs": _knobs(type(task.config)),
         "presets": to_jsonable_python(task.presets),
-        "evaluations": to_jsonable_python(task.evaluations),
+        "evaluations": to_jsonable_python(task.evaluations if supports(task, Asks) else {}),
         "reproduce": cards.command(task),
     }
     if as_json:
@@ -234,7 +235,7 @@ def _row(task: Task[Any], stream: Stream, instances: Instances, i: int, index: i
         "loss": instances.loss[a:b].astype(int).tolist(),
         "labels": {name: values[a:b].tolist() for name, values in instances.labels.items()},
     }
-    if evaluations.asks(type(task)):
+    if supports(task, Asks):
         question = evaluations.row(task, instances, i, index)
         row |= {**question, "truth": json.loads(question["truth"])}
     return row
@@ -377,7 +378,7 @@ def write(
     opened = open_store(store)
     if instances is None and tokens is None:
         card = write_world(opened, task.config)
-        key = f"worlds/{card['world_id']}"
+        key = layout.world_folder(card["world_id"])
         size = ""
     else:
         with console.progress(quiet=as_json) as on_event:
@@ -396,7 +397,7 @@ def write(
     if as_json:
         console.print_json({"store": opened.url, "key": key, "card": card})
     else:
-        console.output.print(f"{size}card: {opened.url}/{key}/card.md")
+        console.output.print(f"{size}card: {opened.url}/{layout.card_text_key(key)}")
 
 
 def read(

@@ -12,7 +12,9 @@ from typing import Any
 import physlm
 from physlm import docstrings
 from physlm.runs import world_id
+from physlm.store import layout
 from physlm.store.store import Store
+from physlm.tasks.capabilities import Asks, HasEntropy, Probed, supports
 from physlm.tasks.task import Stream, Task
 
 LICENCE = "Apache-2.0"
@@ -31,9 +33,9 @@ def language(task: Task[Any]) -> dict[str, Any]:
         "separator": task.separator,
         "max_length": task.max_length,
         "population": task.population,
-        "entropy_floor_nats": task.floor(),
-        "chance": task.chance,
-        "probe_targets": dict(task.probe_targets),
+        "entropy_floor_nats": task.floor() if supports(task, HasEntropy) else None,
+        "chance": task.chance if supports(task, Asks) else None,
+        "probe_targets": dict(task.probe_targets) if supports(task, Probed) else {},
         "licence": LICENCE,
         "made_by": physlm.__version__,
     }
@@ -61,10 +63,10 @@ def stream_options(stream: Stream) -> str:
     return f"--split {stream.split} --seed {stream.seed}"
 
 
-def put(store: Store, prefix: str, card: Mapping[str, Any]) -> None:
+def put(store: Store, folder: str, card: Mapping[str, Any]) -> None:
     """Store a card in both forms, the JSON last: it is the sign that all is there."""
-    store.put(f"{prefix}/card.md", markdown(card).encode())
-    store.put_json(f"{prefix}/card.json", card)
+    store.put(layout.card_text_key(folder), markdown(card).encode())
+    store.put_json(layout.card_key(folder), card)
 
 
 def markdown(card: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from physlm.catalog import Observation
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
 from physlm.models.model import ModelConfig
+from physlm.tasks.capabilities import Probed, supports
 from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Attention(Measure):
 
 def levels(task: Task[Any]) -> list[str]:
     """Labels that are 1 where a span ends, from the largest spans to the smallest."""
-    names = dict.fromkeys(task.probe_ends.values())
+    names = dict.fromkeys(task.probe_ends.values() if supports(task, Probed) else ())
     return sorted(names, key=lambda name: int("".join(filter(str.isdigit, name)) or 0))
 
 
@@ -162,6 +163,7 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
     """What each model's attention does in its own texts."""
     import torch
 
+    from physlm.models.hidden_states import recorded_inputs
     from physlm.models.mixers.attention import Attention as Part
 
     config = decoder.config
@@ -177,10 +179,8 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
         )
         for t in texts
     ]
-    inputs: list[torch.Tensor] = []
     mixers = [part for part in decoder.modules() if isinstance(part, Part)]  # in the order of layers
-    hooks = [mixer.register_forward_pre_hook(lambda _, given: inputs.append(given[0])) for mixer in mixers]
-    try:
+    with recorded_inputs(mixers) as inputs:
         for start in range(0, tokens.shape[1], at_once):
             part = torch.from_numpy(tokens[:, start : start + at_once]).to(decoder.embedding.device)
             inputs.clear()
@@ -188,9 +188,6 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
                 decoder(part)
                 for layer, (mixer, x) in enumerate(zip(mixers, inputs, strict=True)):
                     _add(seen, texts, layer, start, mixer.weights(x, part.shape[1]).double().cpu().numpy())
-    finally:
-        for hook in hooks:
-            hook.remove()
     return seen
 
 
