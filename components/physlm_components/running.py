@@ -23,6 +23,7 @@ from physlm import environment, errors, experiment, steps
 from physlm.errors import Interrupted, PhyslmError
 from physlm.steps import Event, Listener
 from physlm.store import open_store
+from physlm_components import transport
 
 
 def begin_step(name: str, address: str, text: str) -> str:
@@ -31,7 +32,7 @@ def begin_step(name: str, address: str, text: str) -> str:
     name: of the step. Ends the process with code 1 if it fails, as all bodies do.
     """
     with running() as on_event:
-        parsed = experiment.parse(text, steps.known_names())
+        parsed = experiment.parse(transport.received(text), steps.known_names())
         steps.registry[name]().run(open_store(address), parsed, on_event)
     return parsed.key
 
@@ -89,9 +90,14 @@ def heard(line: str) -> Event | PhyslmError | None:
         case {"step": _, "done": _, "total": _, "unit": _, "text": _}:
             return Event(**document)
         case {"error": str(name), "text": str(text)}:
-            error: PhyslmError = getattr(errors, name)(text)
-            return error
+            return _ERRORS.get(name, PhyslmError)(text)
     return None
+
+
+# A line of a log is data: only these names mean a class.
+_ERRORS: dict[str, type[PhyslmError]] = {
+    cls.__name__: cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, PhyslmError)
+}
 
 
 def _printer() -> Listener:
@@ -100,7 +106,7 @@ def _printer() -> Listener:
 
     def on_event(event: Event) -> None:
         percent = int(100 * event.done / event.total) if event.total else 0
-        if percent != shown.get(event.step):
+        if event.is_notice or percent != shown.get(event.step):
             shown[event.step] = percent
             print(json.dumps(asdict(event)), flush=True)
 

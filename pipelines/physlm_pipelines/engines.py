@@ -23,6 +23,7 @@ from physlm.errors import ExperimentError, Interrupted, PhyslmError, UserError
 from physlm.experiment import Experiment
 from physlm.launch.kubeflow import Kubeflow, Submission
 from physlm.steps import Event, Listener, in_order, silent
+from physlm_components import transport
 from physlm_components.running import heard
 from physlm_pipelines.discover import discover
 
@@ -168,10 +169,11 @@ def _wait(server: Kubeflow, run: Submission, on_event: Listener) -> None:
 
 
 def _arguments(experiment: Experiment, store: str) -> dict[str, str]:
-    size = len(experiment.source.encode())
+    text = transport.sent(experiment.source)
+    size = len(text.encode())
     if size > PARAMETER_BYTES:
         raise ExperimentError(
             f"{experiment.name}: the experiment file has {size:,} bytes, and Kubeflow Pipelines takes parameters of at "
             f"most {PARAMETER_BYTES:,}; shorten it (comments count), or use the engine 'local'"
         )
-    return {"store": store, "experiment_file": experiment.source}
+    return {"store": store, "experiment_file": text}

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import designs, experiments, laws, models, steps, tasks
+from physlm.cli import designs, experiments, laws, models, steps, store, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -40,4 +40,5 @@ models.add_to(app)
 tasks.add_to(app)
 laws.add_to(app)
 designs.add_to(app)
+store.add_to(app)
 steps.add_to(app)

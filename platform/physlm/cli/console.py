@@ -93,6 +93,8 @@ def _bars(bars: Progress) -> Listener:
     tasks: dict[str, Any] = {}
 
     def on_event(event: Event) -> None:
+        if event.is_notice:
+            bars.console.print(f"{event.step}: {event.text}")
         if event.step not in tasks:
             tasks[event.step] = bars.add_task(event.step, text="")
         bars.update(tasks[event.step], completed=event.done, total=max(event.total, 1e-12), text=visible(event.text))
@@ -106,7 +108,9 @@ def _lines() -> Listener:
 
     def on_event(event: Event) -> None:
         tenth = int(10 * event.done / event.total) if event.total else 0
-        if tenth > shown.get(event.step, -1):
+        if event.is_notice:
+            errors.print(f"{event.step}: {event.text}")
+        elif tenth > shown.get(event.step, -1):
             shown[event.step] = tenth
             errors.print(f"{event.step}: {10 * tenth} %" + (f"  {event.text}" if event.text else ""))
 

@@ -13,6 +13,7 @@ class Event:
     step          its name
     done, total   of its work, in `unit`
     text          a sentence, where there is something to say
+    is_notice     whether the sentence must reach people however often the step says how far it is
     """
 
     step: str
@@ -20,6 +21,7 @@ class Event:
     total: float = 0.0
     unit: str = ""
     text: str = ""
+    is_notice: bool = False
 
 
 Listener = Callable[[Event], None]

@@ -86,7 +86,7 @@ class Train(Step):
         def on_progress(shard: int, event: Mapping[str, Any]) -> None:
             if "metrics" in event:
                 text = f"metrics of shard {shard}: {event['metrics']}"
-                on_event(Event(self.name, done["work"], total, "work", text))
+                on_event(Event(self.name, done["work"], total, "work", text, is_notice=True))
                 return
             done["work"] += planning.work(event["tokens"], event["flops"])
             done["runs"] += event["completed"]

@@ -288,3 +288,26 @@ def registration_key(name: str, experiment_id: str) -> str:
 def score_key(name: str, experiment_id: str, law: str) -> str:
     """Key of the score of a registered law."""
     return f"preregistrations/{name}/{experiment_id}/{law}-score.json"
+
+
+# What a damaged object makes worthless
+
+
+def is_irreplaceable(key: str) -> bool:
+    """Whether no run makes the object anew: evidence about laws, and what was frozen before its test."""
+    return key.startswith((evidence_prefix(), "preregistrations/"))
+
+
+def marker_prefixes(key: str) -> list[str]:
+    """Prefixes of the JSON documents by which an object counts as there; without them it is made anew."""
+    section, name, *rest = key.split("/")
+    if section == "runs" and rest:
+        return [completed_key(name)]
+    stem = key.rpartition("/")[0] + "/" + key.rpartition("/")[2].split(".")[0]
+    if section == "observations":
+        return [f"{stem}."]
+    if section == "worlds":
+        parts = key.split("/")
+        folders = ["/".join(parts[:end]) for end in range(2, len(parts))]
+        return [*(card_key(folder) for folder in folders), f"{stem}."]
+    return []

@@ -122,7 +122,9 @@ class LocalStore(Store):
         except OSError as error:
             raise StoreError(f"can't read {key} in {self.url}: {reason(error)}") from None
         if found == "corrupt":
-            raise CorruptObject(f"{key} in {self.url} is corrupt: its content doesn't match its checksum")
+            raise CorruptObject(
+                f"{key} in {self.url} is corrupt: its content doesn't match its checksum; see `physlm store repair`"
+            )
         if found == "unrecorded":
             raise CorruptObject(
                 f"{key} in {self.url} has no checksum: it wasn't written through physlm, or was copied without its "

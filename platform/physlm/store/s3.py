@@ -129,7 +129,9 @@ class S3Store(Store):
         if recorded is None:
             raise CorruptObject(f"{key} in {self.url} has no checksum: it wasn't written through physlm")
         if digest != recorded:
-            raise CorruptObject(f"{key} in {self.url} is corrupt: its content doesn't match its checksum")
+            raise CorruptObject(
+                f"{key} in {self.url} is corrupt: its content doesn't match its checksum; see `physlm store repair`"
+            )
 
     def _download(self, name: str, sink: BinaryIO) -> tuple[str, str | None]:
         """Read an object, going on where a connection broke. Returns its digest and the one on record."""

@@ -9,8 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from typing_extensions import Buffer
+
 from physlm.errors import CorruptObject, StoreError
 from physlm.store.files import reason, replacing
+
+
+class _Nowhere(io.BytesIO):
+    """A sink that forgets what is written."""
+
+    def write(self, data: Buffer) -> int:
+        return len(memoryview(data))
 
 
 class Store(ABC):
@@ -63,6 +72,10 @@ class Store(ABC):
         sink = io.BytesIO()
         self._read(key, sink)
         return sink.getvalue()
+
+    def check(self, key: str) -> None:
+        """Read an object, with bounded memory, and keep nothing. Raises MissingObject or CorruptObject."""
+        self._read(key, _Nowhere())
 
     def put_file(self, key: str, path: Path) -> None:
         """Write or replace an object from a file, in parts with bounded memory; a part that fails is sent again."""
