@@ -12,7 +12,7 @@ import torch
 
 from physlm import experiment, laws, steps
 from physlm.launch import planning
-from physlm.measures import loss
+from physlm.measures.loss import Loss
 from physlm.store import Store, open_store
 from physlm.training.loop import Options, train
 
@@ -52,7 +52,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for cohort in planning.cohorts(made.runs):
         train(store, cohort, Options(torch.device("cpu")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loss, "INSTANCES", 100)
+        patch.setattr(Loss, "samples", 100)
         steps.measure(store, made)
     steps.collect(store, made)
     steps.fit(store, made)

@@ -70,16 +70,15 @@ def check(experiment: Experiment) -> None:
     models = list(dict.fromkeys(run.model for run in experiment.runs))
     for name in experiment.measures:
         for task in languages:
-            if reason := measures.find(name).suits(task):
-                raise ExperimentError(f"measure: {name} can't be taken: {reason}")
-        for model in models:
-            if reason := measures.find(name).fits(model):
-                raise ExperimentError(f"measure: {name} can't be taken: {reason}")
+            for model in models:
+                if reason := measures.find(name).unsupported_reason(task, model):
+                    raise ExperimentError(f"measure: {name} can't be taken: {reason}")
     for name, knobs in experiment.probes.items():
         probe = probes.make(name, knobs)
         for task in languages:
-            if reason := probe.suits(task):
-                raise ExperimentError(f"probe: {name} can't be trained: {reason}")
+            for model in models:
+                if reason := probe.unsupported_reason(task, model):
+                    raise ExperimentError(f"probe: {name} can't be trained: {reason}")
 
 
 def plan(store: Store, experiment: Experiment, on_event: Listener = silent) -> dict[str, Any]:

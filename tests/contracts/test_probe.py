@@ -100,7 +100,7 @@ class Planted(Task[PlantedConfig]):
 
 
 TASK = Planted(PlantedConfig())
-PROBES = [name for name, cls in registry.items() if cls.suits(TASK) is None]
+PROBES = [name for name, cls in registry.items() if cls.unsupported_reason(TASK) is None]
 every_probe = pytest.mark.parametrize("name", PROBES)
 any_probe = pytest.mark.parametrize("name", list(registry))  # of some task alone, too
 
@@ -127,7 +127,7 @@ def made(name: str) -> Probe:
 
 @cache
 def read(name: str, seeds: tuple[int, ...]) -> list[list[Observation]]:
-    return made(name).read(decoder(list(seeds)), [member(seed) for seed in seeds])
+    return made(name).evaluate(decoder(list(seeds)), [member(seed) for seed in seeds])
 
 
 @every_probe
@@ -186,12 +186,12 @@ def test_observations_say_what_they_are(name: str) -> None:
 @any_probe
 def test_a_task_without_ground_truth_is_refused_with_the_reason(name: str) -> None:
     probe: type[Probe] = registry[name]
-    assert (probe.suits(TASK) is None) == (name in PROBES)
+    assert (probe.unsupported_reason(TASK) is None) == (name in PROBES)
 
     class Bare(Copying):
         probe_targets: ClassVar[Mapping[str, int]] = {}
 
-    reason = probe.suits(Bare(CopyingConfig()))
+    reason = probe.unsupported_reason(Bare(CopyingConfig()))
     assert reason is not None
     assert reason.startswith("copying has no ")
 

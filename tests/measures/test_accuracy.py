@@ -81,8 +81,8 @@ def test_who_misreads_the_first_token_is_always_wrong(name: str, monkeypatch: py
 def test_every_evaluation_is_measured_by_operations_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     task = tiny("igsm")
     monkeypatch.setattr(generation, "generate", Reader(task, 3).generate)
-    monkeypatch.setattr("physlm.measures.accuracy.QUESTIONS", COUNT)
-    rows = Accuracy().take(decoder_of(task), [Member(task, 3, task.max_length, 1)])[0]
+    monkeypatch.setattr(Accuracy, "samples", COUNT)
+    rows = Accuracy().evaluate(decoder_of(task), [Member(task, 3, task.max_length, 1)])[0]
     whole = {row.measure: row for row in rows if row.position is None}
     assert {"accuracy", "accuracy.op_5", "accuracy.op_7", "accuracy.reask", "answer.retries.op_7"} < set(whole)
     assert (whole["accuracy"].value, whole["accuracy"].ceiling, whole["accuracy"].n) == (1.0, 1.0, COUNT)
@@ -149,5 +149,5 @@ def test_answers_that_err_together_count_once() -> None:
 
 
 def test_a_task_without_questions_is_refused() -> None:
-    assert Accuracy.suits(tiny("biod")) == "biod asks no questions"
+    assert Accuracy.unsupported_reason(tiny("biod")) == "biod asks no questions"
     assert asking.ask(decoder_of(tiny("biod")), [Member(tiny("biod"), 0, 12, 1)], 3) == [{}]

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL, Lines
 from physlm.datasets.evaluations import BASE, asks
-from physlm.measures.answers import Answers, observed
+from physlm.measures.answers import Answers, in_evaluations, observed
 from physlm.measures.measure import Measure, Member, register
+from physlm.models.model import ModelConfig
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
-QUESTIONS = 500
 BY_OPERATIONS = "operations"
 """Target of the rows whose `position` is how many operations the right answer takes."""
+_CHANCE = "the best answer that ignores the question"
 
 
 @register
@@ -35,13 +38,40 @@ class Accuracy(Measure):
 
     name = "accuracy"
     version = 2
+    samples = 500
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return None if asks(type(task)) else f"{task.name} asks no questions"
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        def of(language: Task[Any] | None) -> list[Emission]:
+            whole = Emission(
+                "accuracy",
+                "1",
+                "share of questions answered right",
+                better="higher",
+                chance=None if language is not None and language.chance is None else _CHANCE,
+                chance_is_exact=False,
+                floor="no answer right",
+                ceiling="every answer right",
+                drawing=PANEL,
+            )
+            lines = Lines("Accuracy by difficulty", "operations of the right answer")
+            count = Emission("answer.<count>", "count", "mean of what the checker counts in an answer")
+            return [
+                whole,
+                replace(whole, chance=None, by=("position",), target=BY_OPERATIONS, drawing=lines),
+                count,
+            ]
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return observed(decoder, members, QUESTIONS, observations)
+        return in_evaluations(of, task)
+
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        if not asks(type(task)):
+            return f"{task.name} asks no questions"
+        return super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return observed(decoder, members, self.samples, observations)
 
 
 def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:

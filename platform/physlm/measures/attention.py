@@ -8,14 +8,15 @@ over sentences at the same two positions, which holds all that a distance tells,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import BeforeAndAfter, LayerMap, with_untrained
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
 from physlm.models.model import ModelConfig
@@ -24,9 +25,9 @@ from physlm.tasks.task import Instances, Stream, Task
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
-INSTANCES = 200
 FARTHEST = 32  # distances told apart in observations
-_NUMBERS = 1 << 25  # of attention that are held at once
+_MAX_WEIGHTS = 1 << 25  # of all attention matrices that are held at once
+_OF_HEAD = "share of the variance of one head's weights that distance alone explains"
 
 Array = NDArray[np.float64]
 
@@ -50,18 +51,90 @@ class Attention(Measure):
 
     name = "attention"
     version = 2
+    samples = 200
 
     @classmethod
-    def fits(cls, model: ModelConfig) -> str | None:
-        if reason := super().fits(model):
-            return reason
-        mixer = getattr(model, "mixer", None)
-        return None if mixer == "attention" else f"{model.type} has no softmax attention: it mixes tokens by {mixer}"
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        distance = Emission(
+            "attention.distance",
+            "1",
+            "mean attention weight on the token so many places back, over heads",
+            floor="no weight",
+            by=("layer", "position"),
+            target="heads",
+            drawing=LayerMap(
+                "distance",
+                "Where attention looks, by layer and distance",
+                "Attention puts most weight",
+                "Mean weight on the token so many places back, over heads and over all tokens that have one.",
+            ),
+        )
+        share = Emission(
+            "attention.position_share",
+            "1",
+            "share of the variance of attention weights that distance alone explains, mean over layers and heads",
+            floor="distance explains nothing",
+            drawing=BeforeAndAfter(),
+        )
+        found = [
+            *with_untrained(distance),
+            replace(distance, target="head_<head>", meaning="the same of one head", drawing=None),
+            *with_untrained(
+                Emission(
+                    "attention.reach",
+                    "tokens",
+                    "mean distance that attention looks back",
+                    floor="every token looks at itself",
+                    drawing=BeforeAndAfter(),
+                )
+            ),
+            *with_untrained(share),
+            *with_untrained(
+                replace(share, floor=None, by=("layer", "position"), target="head", meaning=_OF_HEAD, drawing=None)
+            ),
+        ]
+        if task is None or task.probe_ends:
+            boundary = Emission(
+                "attention.boundary",
+                "1",
+                "mean weight from the end of a symbol to the end of the one before it in its level, less what is usual "
+                "between the two positions",
+                chance="attention by positions alone",
+                drawing=BeforeAndAfter(),
+            )
+            by_level = LayerMap(
+                "level",
+                "Attention from boundary to boundary, by layer and level",
+                "Beyond what positions tell, the end of a symbol puts most weight on the end of the one before it",
+                "Mean weight from the end of a symbol to the end of the one before it in its level, less the mean "
+                "weight between the same two positions over all sentences. Chance is 0.",
+            )
+            flow = replace(
+                boundary,
+                name="attention.flow",
+                meaning="mean weight from the end of a symbol to the ends of its own parts and of the part before it, "
+                "less what is usual between the two positions",
+            )
+            places: Mapping[str, Any] = {"by": ("layer", "position")}
+            found += [
+                *with_untrained(boundary),
+                *with_untrained(replace(boundary, target="level", drawing=by_level, **places)),
+                *with_untrained(flow),
+                *with_untrained(replace(flow, target="all", drawing=None, **places)),
+            ]
+        return found
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        if reason := self.fits(decoder.config):
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        mixer = getattr(model, "mixer", "attention")
+        if model is not None and mixer != "attention":
+            return f"{model.type} has no softmax attention: it mixes tokens by {mixer}"
+        return super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        if reason := self.unsupported_reason(members[0].task, decoder.config):
             raise ValueError(f"attention can't be measured: {reason}")
-        drawn = [m.task.sample(Stream("test", m.seed), np.arange(INSTANCES, dtype=np.int64)) for m in members]
+        drawn = [m.task.sample(Stream("test", m.seed), np.arange(self.samples, dtype=np.int64)) for m in members]
         texts = [_texts(m.task, instances) for m, instances in zip(members, drawn, strict=True)]
         found: list[list[Observation]] = [[] for _ in members]
         for control, models in (("", decoder), (".untrained", untrained(decoder, members))):
@@ -167,7 +240,7 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
     config = decoder.config
     context = max(text.tokens.shape[1] for text in texts)
     tokens = np.stack([np.pad(t.tokens, ((0, 0), (0, context - t.tokens.shape[1]))) for t in texts])
-    at_once = max(1, _NUMBERS // (len(texts) * config.heads * context**2))
+    at_once = max(1, _MAX_WEIGHTS // (len(texts) * config.heads * context**2))
     seen = [
         _Seen(
             np.zeros((config.layers, config.heads, *[t.tokens.shape[1]] * 2)),

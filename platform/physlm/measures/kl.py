@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import log, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
-from physlm.measures.sentences import is_grammar, lack
+from physlm.measures.sentences import is_grammar, no_grammar
+from physlm.models.model import ModelConfig
 from physlm.tasks.cfg import Cfg
 from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
-SENTENCES = 300
 SMOOTHING = 1e-5
-_TOKENS_AT_ONCE = 1 << 17  # of all members together: bounds the memory of the logits
+_MAX_TOKENS = 1 << 17  # of all members together: bounds the memory of the logits
 
 
 @register
@@ -37,13 +39,30 @@ class Kl(Measure):
 
     name = "kl"
     version = 2
+    samples = 300
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return lack(task)
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        divergence = Emission(
+            "kl",
+            "nats per token",
+            "divergence of the model's next-token distribution from the true one",
+            better="lower",
+            chance="a uniform guess among the tokens in use",
+            floor="the true distribution",
+            drawing=PANEL,
+        )
+        return [
+            divergence,
+            replace(divergence, name="excess_loss", meaning="loss on what came next, less its true surprisal"),
+        ]
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        indices = np.arange(SENTENCES, dtype=np.int64)
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return no_grammar(task) or super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        indices = np.arange(self.samples, dtype=np.int64)
         drawn = [m.task.sample(Stream("test", m.seed), indices) for m in members]
         predicted = predictions(decoder, drawn, [m.task.separator for m in members])
         return [observations(m, i, q) for m, i, q in zip(members, drawn, predicted, strict=True)]
@@ -104,7 +123,7 @@ def predictions(decoder: Decoder, drawn: Sequence[Instances], separators: Sequen
     longest = max(int(instances.lengths.max()) for instances in drawn)
     place = np.arange(longest)
     n = len(drawn[0])
-    at_once = max(1, _TOKENS_AT_ONCE // (len(drawn) * longest))
+    at_once = max(1, _MAX_TOKENS // (len(drawn) * longest))
     parts: list[list[NDArray[np.float64]]] = [[] for _ in drawn]
     for start in range(0, n, at_once):
         rows, there = [], []

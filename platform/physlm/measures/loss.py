@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import ENTROPY, PANEL
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
 from physlm.tasks.task import Instances, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
-
-INSTANCES = 1000
 
 
 @register
@@ -32,9 +31,27 @@ class Loss(Measure):
     name = "loss"
     version = 2
     of_encoders = True
+    samples = 1000
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return [[observation(m, s)] for m, s in zip(members, score(decoder, members, INSTANCES), strict=True)]
+    @classmethod
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        return [emission("loss", "negative log-likelihood of a predicted token of unseen instances", task)]
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return [[observation(m, s)] for m, s in zip(members, score(decoder, members, self.samples), strict=True)]
+
+
+def emission(name: str, meaning: str, task: Task[Any] | None) -> Emission:
+    """The declaration of a loss per token."""
+    return Emission(
+        name,
+        "nats per token",
+        meaning,
+        better="lower",
+        chance="a uniform guess among the tokens in use",
+        floor=ENTROPY if task is None or task.floor() is not None else None,
+        drawing=PANEL,
+    )
 
 
 def observation(member: Member, scored: Scored, name: str = "loss") -> Observation:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.datasets.evaluations import BASE
-from physlm.measures.accuracy import QUESTIONS, share_stderr
-from physlm.measures.answers import Answers, observed
+from physlm.measures.accuracy import Accuracy, share_stderr
+from physlm.measures.answers import Answers, in_evaluations, observed
 from physlm.measures.measure import Measure, Member, register
+from physlm.models.model import ModelConfig
 from physlm.tasks.igsm import Igsm
 from physlm.tasks.task import Task
 
@@ -33,13 +36,40 @@ class Mistakes(Measure):
     """
 
     name = "mistakes"
+    samples = Accuracy.samples
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return None if isinstance(task, Igsm) else f"the steps of {task.name} aren't checked one by one"
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        too_early = Emission(
+            "mistakes.too_early",
+            "1",
+            "share of first wrong sentences whose parameter couldn't be computed yet",
+            floor="no such mistake",
+            ceiling="all are such mistakes",
+            drawing=PANEL,
+        )
+        sentence = replace(
+            too_early,
+            name="mistakes.sentence",
+            meaning="share of sentences that are wrong where all before them are right",
+            better="lower",
+        )
+        answer = replace(
+            sentence,
+            name="mistakes.answer",
+            meaning="share of solutions without a wrong sentence whose answer is wrong",
+        )
+        by_number = replace(sentence, by=("position",), target="sentence", drawing=None)
+        return in_evaluations(lambda language: [too_early, sentence, by_number, answer], task)
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return observed(decoder, members, QUESTIONS, observations)
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        if not isinstance(task, Igsm):
+            return f"the steps of {task.name} aren't checked one by one"
+        return super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return observed(decoder, members, self.samples, observations)
 
 
 def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:

@@ -56,8 +56,8 @@ def is_grammar(task: Task[Any]) -> TypeGuard[Cfg]:
     return isinstance(task, Cfg)
 
 
-def lack(task: Task[Any]) -> str | None:
-    """None if it has, else the reason why measures of sentences can't be taken."""
+def no_grammar(task: Task[Any]) -> str | None:
+    """Why measures of sentences can't be taken; None where there is a grammar."""
     return None if is_grammar(task) else f"{task.name} has no grammar"
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
-
-INSTANCES = 500
 
 
 @register
@@ -28,9 +28,25 @@ class TokenAccuracy(Measure):
     name = "token_accuracy"
     version = 2
     of_encoders = True
+    samples = 500
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return [[observation(scored)] for scored in score(decoder, members, INSTANCES)]
+    @classmethod
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        return [
+            Emission(
+                "token_accuracy",
+                "1",
+                "share of predicted tokens that are the likeliest ones",
+                better="higher",
+                chance="always the most frequent token",
+                floor="no token right",
+                ceiling="every token right",
+                drawing=PANEL,
+            )
+        ]
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return [[observation(scored)] for scored in score(decoder, members, self.samples)]
 
 
 def observation(scored: Scored) -> Observation:

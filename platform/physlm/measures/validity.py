@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import log, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.measures.accuracy import share_stderr
 from physlm.measures.kl import surprisals
 from physlm.measures.measure import Measure, Member, register
-from physlm.measures.sentences import Sentences, is_grammar, lack, write
+from physlm.measures.sentences import Sentences, is_grammar, no_grammar, write
+from physlm.models.model import ModelConfig
 from physlm.tasks.task import Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
-SENTENCES = 1000
-_DRAWN = 300  # true sentences that chance is computed from
+_TRUE_SENTENCES = 300  # that chance is computed from
 
 
 @register
@@ -34,15 +36,44 @@ class Validity(Measure):
 
     name = "validity"
     version = 2
+    samples = 1000
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return lack(task)
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        valid = Emission(
+            "validity",
+            "1",
+            "share of sentences written from nothing that the grammar makes",
+            better="higher",
+            chance="who draws each token from all in use alike",
+            floor="no valid sentence",
+            ceiling="every sentence valid",
+            drawing=PANEL,
+        )
+        return [
+            valid,
+            replace(
+                valid,
+                name="validity.continue",
+                meaning="share of true beginnings that became a sentence of the grammar",
+            ),
+            Emission(
+                "sentence_length",
+                "tokens",
+                "mean length of sentences written from nothing",
+                ceiling="the longest sentence",
+                drawing=PANEL,
+            ),
+        ]
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        whole = write(decoder, members, [0] * len(members), SENTENCES)
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return no_grammar(task) or super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        whole = write(decoder, members, [0] * len(members), self.samples)
         cuts = [_cut(m.task) for m in members]
-        begun = write(decoder, members, cuts, SENTENCES)
+        begun = write(decoder, members, cuts, self.samples)
         return [
             [
                 share("validity", w, chance(m.task, m.seed)),
@@ -68,7 +99,7 @@ def chance(task: Task[Any], seed: int, cut: int = 0) -> float:
     """Probability that uniform tokens after `cut` true ones make a sentence: a mean over true sentences s of
     u(s) / p(s), what the uniform writer gives the rest of s over what the language gives it."""
     assert is_grammar(task)
-    drawn = task.sample(Stream("test", seed), np.arange(_DRAWN, dtype=np.int64))
+    drawn = task.sample(Stream("test", seed), np.arange(_TRUE_SENTENCES, dtype=np.int64))
     surprisal, _ = surprisals(task, drawn, task.next_token(drawn.tokens, drawn.offsets))
     place = np.arange(len(surprisal)) - np.repeat(drawn.offsets[:-1], drawn.lengths)
     written = place >= cut  # what follows the token at place i is the sentence's token i + 1; place 0 is the separator

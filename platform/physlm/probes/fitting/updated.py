@@ -23,7 +23,7 @@ from physlm.models.decoder import Decoder
 from physlm.probes import scores
 from physlm.probes.controls import VARIANTS
 from physlm.probes.fitting.states import chosen, device_of, layers, updated
-from physlm.probes.probe import Probe, Tell, part_of
+from physlm.probes.probe import Probe, Progress, part_of
 from physlm.probes.samples import MARKS, Texts
 from physlm.probes.updates import UpdateConfig
 
@@ -68,8 +68,8 @@ def readings(
             for m in group
             for problem in (*(Problem(m, m, v) for v in range(len(VARIANTS))), Problem(members + m, m, 0))
         ]
-        tell = part_of(probe.tell, start / members, len(group) / members)
-        fitted = Updated(decoder, texts, problems, config, norm, seeds, layered=layered).train(tell)
+        progress = part_of(probe.progress, start / members, len(group) / members)
+        fitted = Updated(decoder, texts, problems, config, norm, seeds, layered=layered).train(progress)
         right = fitted.hits().cpu().numpy()
         yield from right.reshape(len(group), len(VARIANTS) + 1, *right.shape[1:])
 
@@ -190,7 +190,7 @@ class Updated:
             return self._map(self._states(tokens, places), training=False)
 
     @torch.enable_grad()
-    def train(self, tell: Tell = lambda share: None) -> Updated:
+    def train(self, progress: Progress = lambda share: None) -> Updated:
         """Fit all problems; returns itself."""
         config = self.config
         parameters = [self.up, self.down, self.marks, self.map, self.bias]
@@ -198,7 +198,7 @@ class Updated:
         decline = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, config.steps)
         batches = zip(*(islice(self._batches(m), config.steps) for m in range(len(self.seeds))), strict=True)
         for step, rows in enumerate(batches):
-            tell(step / config.steps)
+            progress(step / config.steps)
             for loss in self._losses(np.stack(rows)):
                 loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
