@@ -428,9 +428,10 @@ def final(
 
 def report(store: Store, experiment: Experiment, on_event: Listener = silent) -> str:
     """Make the experiment's page and figures from what is stored; returns the page's key."""
+    from physlm.evaluation.declarations import declarations
     from physlm.report import page
 
-    key = page.write(store, experiment)
+    key = page.write(store, experiment, declarations())
     on_event(Event("report", 1, 1, "pages", key))
     return key
 

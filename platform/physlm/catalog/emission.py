@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from physlm.catalog.observations import Observation
 
@@ -86,6 +86,11 @@ class TargetMap:
 
 Drawing = Panel | Lines | Columns | BeforeAndAfter | LayerMap | TargetMap
 
+DrawingT = TypeVar("DrawingT", bound=Drawing)
+
+UNTRAINED = ".untrained"
+"""Ends the name of the same number taken of the same model before training."""
+
 PANEL = Panel()
 TARGET_MAP = TargetMap()
 
@@ -120,11 +125,6 @@ class Emission:
     variant_of: str | None = None
     drawing: Drawing | None = None
 
-    @property
-    def is_of_whole(self) -> bool:
-        """Whether the observations are of models as wholes, not of layers or positions."""
-        return not self.by
-
     @cached_property
     def name_pattern(self) -> re.Pattern[str]:
         """What the names of the observations match in full."""
@@ -155,7 +155,31 @@ class Emission:
 def find(emissions: Iterable[Emission], observation: Observation) -> Emission | None:
     """The declaration of an observation: of several that match, the one that spells out most of the name."""
     found = [emission for emission in emissions if emission.matches(observation)]
-    return max(found, key=lambda emission: len(re.sub(r"<\w+>", "", emission.name)), default=None)
+    return max(found, key=_spelt, default=None)
+
+
+class Declarations:
+    """What all measures and probes emit, found by the names of observations."""
+
+    def __init__(self, emissions: Iterable[Emission]) -> None:
+        self._emissions = list(emissions)
+        self._known: dict[str, list[Emission]] = {}
+
+    def of(self, name: str) -> list[Emission]:
+        """The declarations of a name: of models as wholes, layers, positions and targets; none if it isn't declared."""
+        if name not in self._known:
+            found = [emission for emission in self._emissions if emission.name_pattern.fullmatch(name)]
+            spelt = max(map(_spelt, found), default=0)
+            self._known[name] = [emission for emission in found if _spelt(emission) == spelt]
+        return self._known[name]
+
+    def whole(self, name: str) -> Emission | None:
+        """The declaration of a name for models as wholes."""
+        return next((emission for emission in self.of(name) if not emission.by), None)
+
+    def drawn_as(self, drawing: type[DrawingT]) -> list[tuple[Emission, DrawingT]]:
+        """All emissions that are drawn in this way, in their order."""
+        return [(emission, emission.drawing) for emission in self._emissions if isinstance(emission.drawing, drawing)]
 
 
 def faults(emissions: Sequence[Emission], observations: Iterable[Observation]) -> Iterator[str]:
@@ -184,11 +208,16 @@ def with_untrained(emission: Emission) -> list[Emission]:
     """The emission and its control `<name>.untrained`: the same number of the same model before training."""
     control = replace(
         emission,
-        name=f"{emission.name}.untrained",
+        name=f"{emission.name}{UNTRAINED}",
         meaning=f"{emission.meaning}, before training",
         drawing=None,
     )
     return [emission, control]
+
+
+def _spelt(emission: Emission) -> int:
+    """How many letters of the name are given."""
+    return len(re.sub(r"<\w+>", "", emission.name))
 
 
 @cache

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from physlm import catalog, measures, probes
-from physlm.catalog import Observation, emission
+from physlm.catalog import Emission, Observation, emission
 from physlm.errors import UndeclaredObservation
 from physlm.evaluation import models
 from physlm.evaluation.jobs import Job
@@ -17,6 +17,7 @@ from physlm.probes.probe import Probe, Progress, part_of
 from physlm.probes.samples import INSTANCES
 from physlm.runs import Run
 from physlm.store.store import Store
+from physlm.tasks.task import TaskConfig
 
 _MAX_STATE_BYTES = 1 << 30  # of all layers' states that are held at once
 _MIN_SHARE = 0.01  # of a job that is worth a report
@@ -81,8 +82,11 @@ def _write(
 ) -> None:
     """Raises UndeclaredObservation for what the measure or probe doesn't say that it emits."""
     tables = {}
+    declared: dict[TaskConfig, Sequence[Emission]] = {}
     for one, rows in zip(trained, observations, strict=True):
-        for fault in emission.faults(emitter.emits(one.run.language), rows):
+        if one.run.task not in declared:
+            declared[one.run.task] = emitter.emits(one.run.language)
+        for fault in emission.faults(declared[one.run.task], rows):
             raise UndeclaredObservation(f"{emitter.__module__}: {fault}")
         moment = one.run.moment(one.tokens, one.instances)
         tables[one.run.run_id] = catalog.table(one.run.description(), source, [(moment, row) for row in rows])
