@@ -131,7 +131,7 @@ def test_a_fact_that_stops_over_is_found_there_wherever_it_stands(wide: bool, mo
 
 def test_what_is_patched_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = take(copier())
-    monkeypatch.setattr(patching, "_TOKENS_AT_ONCE", 150)  # nine pairs
+    monkeypatch.setattr(patching, "_MAX_TOKENS", 150)  # nine pairs
     for one, other in zip(whole, take(copier()), strict=True):
         assert (one.measure, one.layer, one.position) == (other.measure, other.layer, other.position)
         assert one.value == pytest.approx(other.value, abs=1e-5)

@@ -143,7 +143,7 @@ def test_predictions_are_the_models_after_every_token(monkeypatch: pytest.Monkey
 
     decoder = decoder_of(2)
     drawn = [TASK.sample(Stream("test", seed), np.arange(7)) for seed in (0, 1)]
-    monkeypatch.setattr(kl, "_TOKENS_AT_ONCE", 3 * 2 * max(int(i.lengths.max()) for i in drawn))
+    monkeypatch.setattr(kl, "_MAX_TOKENS", 3 * 2 * max(int(i.lengths.max()) for i in drawn))
     for m, (instances, found) in enumerate(zip(drawn, kl.predictions(decoder, drawn, [0, 0]), strict=True)):
         assert found.shape == (len(instances.tokens), len(TASK.vocabulary))
         text = torch.zeros(2, 1, int(instances.lengths[5]), dtype=torch.int64)
