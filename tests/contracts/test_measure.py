@@ -23,6 +23,7 @@ from physlm.models.decoder import Decoder, initialise
 from physlm.tasks import Task
 from physlm.tasks import registry as tasks
 from physlm.tasks.task import Stream
+from physlm.training.packing import pack
 
 COUNT = 24
 SEEDS = (3, 4)
@@ -57,7 +58,9 @@ def decoder(task: Task[Any], seeds: tuple[int, ...], knows: Knows = "initial") -
 def _log_shares(task: Task[Any], seed: int, knows: Knows) -> NDArray[np.float64]:
     """Logits of as many tokens as are in use, those that occur among them; all others are out of the question."""
     drawn = task.sample(Stream("test", seed), np.arange(COUNT, dtype=np.int64))
-    counts = np.bincount(drawn.tokens[drawn.loss], minlength=len(task.vocabulary)).astype(np.float64)
+    source = pack(drawn, 2 * task.max_length, task.separator)[0].source[:, 1:]  # the first token of a window is given
+    predicted = np.intersect1d(source[source >= 0], np.flatnonzero(drawn.loss))
+    counts = np.bincount(drawn.tokens[predicted], minlength=len(task.vocabulary)).astype(np.float64)
     used = np.argsort(-counts, kind="stable")[: max(task.used_tokens, int((counts > 0).sum()))]
     logits = np.full(len(counts), -30.0)
     logits[used] = 0.0 if knows == "nothing" else np.log((counts[used] + 1e-3) / counts.sum())
