@@ -77,7 +77,7 @@ def _list(noun: str, registry: Mapping[str, type[Measure | Probe]], as_json: boo
         return
     table = Table(noun, "about", "emits", box=None, pad_edge=False)
     for name, (about, emitted) in rows.items():
-        table.add_row(name, console.plain(about), console.plain(", ".join(emitted)))
+        table.add_row(name, about, ", ".join(emitted))
     console.output.print(table)
 
 
@@ -88,20 +88,20 @@ def _show(name: str, cls: type[Measure | Probe], knobs: Mapping[str, str], as_js
         document = {"about": inspect.getdoc(cls) or "", "tasks": suited, "knobs": dict(knobs)}
         console.print_json({"name": name, **document, "emits": [_document(emission) for emission in emissions]})
         return
-    console.output.print(f"{name}\n{inspect.getdoc(cls) or ''}\n", markup=False)
+    console.output.print(f"{name}\n{inspect.getdoc(cls) or ''}\n")
     for emission in emissions:
         by = f" by {' and '.join(emission.by)}" if emission.by else ""
         target = f" of {emission.target}" if emission.target and emission.by else ""
         better = f", {emission.better} is better" if emission.better else ""
-        console.output.print(f"{emission.name}{by}{target} ({emission.unit}{better})", markup=False)
-        console.output.print(f"    {emission.meaning}", markup=False)
+        console.output.print(f"{emission.name}{by}{target} ({emission.unit}{better})")
+        console.output.print(f"    {emission.meaning}")
         for level in ("chance", "floor", "ceiling"):
             if words := getattr(emission, level):
                 most = "at most: " if level == "chance" and not emission.chance_is_exact else ""
-                console.output.print(f"    {level}: {most}{words}", markup=False)
+                console.output.print(f"    {level}: {most}{words}")
     for knob, meaning in knobs.items():
-        console.output.print(f"knob {knob}: {meaning}", markup=False)
-    console.output.print(f"tasks: {', '.join(suited) or 'none with its tiny preset'}", markup=False)
+        console.output.print(f"knob {knob}: {meaning}")
+    console.output.print(f"tasks: {', '.join(suited) or 'none with its tiny preset'}")
 
 
 def _about(cls: type[Measure | Probe]) -> str:
