@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from physlm import standard_errors
 from physlm.catalog import Observation
 from physlm.datasets.evaluations import asks, languages, variant
 from physlm.measures import answers as asking
-from physlm.measures.accuracy import BY_OPERATIONS, Accuracy, observations, share_stderr
+from physlm.measures.accuracy import BY_OPERATIONS, Accuracy, observations
 from physlm.measures.answers import Answers, ask
 from physlm.measures.measure import Member
 from physlm.models import generation, parse
@@ -134,7 +135,7 @@ def test_values_are_shares_and_means_of_what_is_counted() -> None:
 
 @pytest.mark.parametrize(("right", "n"), [(0, 20), (1, 400), (13, 50), (400, 400)])
 def test_the_standard_error_is_half_of_wilsons_interval(right: int, n: int) -> None:
-    found = share_stderr(np.arange(n) < right)
+    found = standard_errors.share(np.arange(n) < right)
     interval = binomtest(right, n).proportion_ci(0.682689492137, "wilson")
     assert found == pytest.approx((interval.high - interval.low) / 2, rel=1e-6)
     assert found > 0
@@ -143,9 +144,9 @@ def test_the_standard_error_is_half_of_wilsons_interval(right: int, n: int) -> N
 def test_answers_that_err_together_count_once() -> None:
     once = np.random.default_rng(0).random(500) < 0.3
     people = np.arange(500)
-    together = share_stderr(np.repeat(once, 6), np.repeat(people, 6))
-    assert together == pytest.approx(share_stderr(once), rel=0.02)
-    assert share_stderr(once, people) == pytest.approx(share_stderr(once), rel=1e-9)
+    together = standard_errors.share(np.repeat(once, 6), np.repeat(people, 6))
+    assert together == pytest.approx(standard_errors.share(once), rel=0.02)
+    assert standard_errors.share(once, people) == pytest.approx(standard_errors.share(once), rel=1e-9)
 
 
 def test_a_task_without_questions_is_refused() -> None:

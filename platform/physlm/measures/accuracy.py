@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import PANEL, Lines
 from physlm.datasets.evaluations import BASE, asks
@@ -86,7 +86,7 @@ def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
             f"accuracy{suffix}",
             float(right.mean()),
             "1",
-            share_stderr(right, cluster),
+            standard_errors.share(right, cluster),
             len(right),
             chance if operations is None else None,  # no task tells it for each number of operations
             0.0,
@@ -102,20 +102,5 @@ def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
     for name, values in answers.counts().items():
         counted = values[~np.isnan(values)]
         if len(counted):
-            stderr = float(counted.std(ddof=1)) / sqrt(len(counted)) if len(counted) > 1 else None
-            yield Observation(f"answer.{name}{suffix}", float(counted.mean()), "count", stderr, len(counted))
-
-
-def share_stderr(right: NDArray[np.bool_], cluster: NDArray[np.int64] | None = None) -> float:
-    """Standard error of a share: half of Wilson's (1927) interval at one standard error, so never 0.
-
-    cluster: [n], by which answers err together; the error then grows by the root of the design effect.
-    """
-    n, share = len(right), float(right.mean())
-    wilson = sqrt(share * (1 - share) / n + 1 / (4 * n**2)) / (1 + 1 / n)
-    variance = share * (1 - share) * n
-    if cluster is None or variance == 0:
-        return wilson
-    _, owner = np.unique(cluster, return_inverse=True)
-    together = np.bincount(owner, right - share)
-    return wilson * sqrt(max(1.0, float((together**2).sum()) / variance))
+            average, stderr = standard_errors.mean(counted)
+            yield Observation(f"answer.{name}{suffix}", average, "count", stderr, len(counted))

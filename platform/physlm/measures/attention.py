@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import ragged, standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import BeforeAndAfter, LayerMap, with_untrained
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
+from physlm.models.hidden_states import inputs_of
 from physlm.models.model import ModelConfig
 from physlm.tasks.task import Instances, Stream, Task
 
@@ -170,20 +171,13 @@ class Texts:
 
 def _texts(task: Task[Any], instances: Instances) -> Texts:
     context = int(instances.lengths.max())
-    tokens = _rows(instances, instances.tokens, context, task.separator)
+    tokens = ragged.padded(instances.tokens, instances.offsets, context, task.separator)
     names = levels(task)
-    ends = [_rows(instances, instances.labels[name], context, 0) == 1 for name in names]
+    ends = [ragged.padded(instances.labels[name], instances.offsets, context, 0) == 1 for name in names]
     links = {("boundary", number(name)): adjacent(end) for name, end in zip(names, ends, strict=True)}
     if ends:
         links["flow", 0] = flow(ends)
     return Texts(tokens, instances.lengths, links)
-
-
-def _rows(instances: Instances, values: NDArray[np.int32], width: int, filling: int) -> NDArray[np.int64]:
-    place = np.arange(width)
-    there = place < instances.lengths[:, None]
-    source = np.where(there, instances.offsets[:-1, None] + place, 0)
-    return np.where(there, values[source], filling).astype(np.int64)
 
 
 def adjacent(ends: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -250,10 +244,8 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
         )
         for t in texts
     ]
-    inputs: list[torch.Tensor] = []
     mixers = [part for part in decoder.modules() if isinstance(part, Part)]  # in the order of layers
-    hooks = [mixer.register_forward_pre_hook(lambda _, given: inputs.append(given[0])) for mixer in mixers]
-    try:
+    with inputs_of(mixers) as inputs:
         for start in range(0, tokens.shape[1], at_once):
             part = torch.from_numpy(tokens[:, start : start + at_once]).to(decoder.embedding.device)
             inputs.clear()
@@ -261,9 +253,6 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
                 decoder(part)
                 for layer, (mixer, x) in enumerate(zip(mixers, inputs, strict=True)):
                     _add(seen, texts, layer, start, mixer.weights(x, part.shape[1]).double().cpu().numpy())
-    finally:
-        for hook in hooks:
-            hook.remove()
     return seen
 
 
@@ -298,12 +287,12 @@ def _observations(text: Texts, seen: _Seen, control: str) -> Iterator[Observatio
         for target, weights in shown.items():
             for distance in range(min(FARTHEST, context)):
                 place = {"layer": layer + 1, "position": distance}
-                value, error = _ratio(weights[:, distance], having[:, distance])
+                value, error = standard_errors.ratio(weights[:, distance], having[:, distance])
                 found = int((having[:, distance] > 0).sum())
                 name = f"attention.distance{control}"
                 yield Observation(name, value, "1", error, found, floor=0.0, target=target, **place)
     looked = seen.back.mean((0, 1))  # [B, T]
-    value, error = _ratio((looked * np.arange(context)).sum(1), looked.sum(1))
+    value, error = standard_errors.ratio((looked * np.arange(context)).sum(1), looked.sum(1))
     yield Observation(f"attention.reach{control}", value, "tokens", error, n, floor=0.0)
 
     count, total = pairs.sum(), by_distance.sum(-1)
@@ -341,12 +330,6 @@ def _residual(weights: Array, links: NDArray[np.bool_], expected: Array) -> tupl
 
 
 def _mean(name: str, over: tuple[Array, Array], **place: Any) -> Observation:
-    value, error = _ratio(*over)
+    value, error = standard_errors.ratio(*over)
     place = {"n": int((over[1] > 0).sum()), **place}
     return Observation(name, value, "1", stderr=error, chance=0.0, **place)
-
-
-def _ratio(sums: Array, counts: NDArray[Any]) -> tuple[float, float]:
-    """A mean over what instances have of it, from their sums and counts [B]; and its error, clustered by instance."""
-    value = float(sums.sum() / counts.sum())
-    return value, sqrt(float(((sums - value * counts) ** 2).sum())) / float(counts.sum())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log, sqrt
+from math import log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import ragged, standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
@@ -107,9 +108,7 @@ def _per_token(
 ) -> Observation:
     lengths = instances.lengths
     sums = np.add.reduceat(values, instances.offsets[:-1])
-    value = float(sums.sum() / lengths.sum())
-    residuals = sums - value * lengths
-    stderr = sqrt(float((residuals**2).sum())) / float(lengths.sum())
+    value, stderr = standard_errors.ratio(sums, lengths)
     return Observation(name, value, "nats per token", stderr, len(lengths), chance=float(guessed.mean()), floor=0.0)
 
 
@@ -128,11 +127,10 @@ def predictions(decoder: Decoder, drawn: Sequence[Instances], separators: Sequen
     for start in range(0, n, at_once):
         rows, there = [], []
         for instances, separator in zip(drawn, separators, strict=True):
-            first = instances.offsets[start : min(start + at_once, n), None]
-            inside = place < instances.lengths[start : start + at_once, None]
-            there.append(inside)
-            rows.append(np.where(inside, instances.tokens[np.where(inside, first + place, 0)], separator))
-        tokens = torch.from_numpy(np.stack(rows).astype(np.int64)).to(decoder.embedding.device)
+            there.append(place < instances.lengths[start : start + at_once, None])
+            offsets = instances.offsets[start : start + at_once + 1]
+            rows.append(ragged.padded(instances.tokens, offsets, longest, separator))
+        tokens = torch.from_numpy(np.stack(rows)).to(decoder.embedding.device)
         with torch.no_grad():
             shares = decoder.logits(decoder(tokens)).double().log_softmax(-1).cpu().numpy()
         for own, inside, table in zip(parts, there, shares, strict=True):

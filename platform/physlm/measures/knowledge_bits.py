@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log, log2, sqrt
+from math import log, log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import ragged, standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
@@ -132,7 +133,7 @@ def observations(member: Member, scored: Scored) -> list[Observation]:
     rows = scored.instances.offsets[n]  # a smaller world than its neighbours' is scored more than once: take each once
     told = world.told(scored.instances)[:rows]
     nll, right = scored.nll[:rows], scored.right[:rows]
-    owner = np.repeat(np.arange(n), scored.instances.lengths[:n])
+    owner = ragged.owners(scored.instances.offsets[: n + 1])
 
     def each(where: NDArray[np.bool_]) -> NDArray[np.float64]:
         return np.bincount(owner[where], nll[where], n).astype(np.float64)  # [N], one for each person
@@ -153,8 +154,9 @@ def observations(member: Member, scored: Scored) -> list[Observation]:
         floor: float | None = None,
         ceiling: float | None = None,
     ) -> Observation:
-        stderr = float(values.std(ddof=1)) / sqrt(n) * scale
-        return Observation(measure, float(values.mean()) * scale, unit, stderr, n, chance, floor, ceiling)
+        average, stderr = standard_errors.mean(values)
+        stderr = None if stderr is None else stderr * scale
+        return Observation(measure, average * scale, unit, stderr, n, chance, floor, ceiling)
 
     of_sets = []
     if world.sets is not None:

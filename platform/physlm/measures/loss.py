@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log, sqrt
+from math import log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import ragged, standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import ENTROPY, PANEL
 from physlm.measures.measure import Measure, Member, register
@@ -58,16 +59,14 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
     """The loss from the negative log-likelihoods of every token."""
     instances = scored.instances
     counted = instances.loss & ~np.isnan(scored.nll)
-    owner = np.repeat(np.arange(len(instances)), instances.lengths)
-    tokens = np.bincount(owner, counted, len(instances))
-    sums = np.bincount(owner, np.where(counted, scored.nll, 0.0), len(instances))
-    value = sums.sum() / tokens.sum()
-    residuals = sums - value * tokens
+    tokens = ragged.sums(counted, instances.offsets)
+    losses = ragged.sums(np.where(counted, scored.nll, 0.0), instances.offsets)
+    value, error = standard_errors.ratio(losses, tokens)
     return Observation(
         name,
-        float(value),
+        value,
         "nats per token",
-        stderr=float(sqrt((residuals**2).sum()) / tokens.sum()),
+        stderr=error,
         n=len(instances),
         chance=log(member.task.used_tokens),
         floor=None if scored.masked else _floor(member.task, instances, counted),

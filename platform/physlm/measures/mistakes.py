@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import PANEL
 from physlm.datasets.evaluations import BASE
-from physlm.measures.accuracy import Accuracy, share_stderr
+from physlm.measures.accuracy import Accuracy
 from physlm.measures.answers import Answers, in_evaluations, observed
 from physlm.measures.measure import Measure, Member, register
 from physlm.models.model import ModelConfig
@@ -88,7 +89,7 @@ def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
                 f"mistakes.{name}{suffix}",
                 float(cases.mean()),
                 "1",
-                share_stderr(cases),
+                standard_errors.share(cases),
                 len(cases),
                 floor=0.0,
                 ceiling=1.0,

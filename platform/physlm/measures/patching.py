@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import BeforeAndAfter, LayerMap, with_untrained
 from physlm.errors import UserError
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
+from physlm.models.hidden_states import residual_stream
 from physlm.models.model import ModelConfig
 from physlm.tasks.task import Counterfactuals, Stream, Task
 
@@ -214,7 +215,7 @@ def _patch_some(
 
     members, n, context = clean.shape
     given, kept = (
-        [x.view(members, 1, n, context, -1) for x in _states(decoder, prompts)] for prompts in (clean, changed)
+        [x.view(members, 1, n, context, -1) for x in residual_stream(decoder, prompts)] for prompts in (clean, changed)
     )
     patched = np.empty((members, len(given), len(masks), n))
     at_once = max(1, _MAX_TOKENS // (members * n * context))
@@ -228,32 +229,18 @@ def _patch_some(
     return read(given[-1])[:, 0], read(kept[-1])[:, 0], patched
 
 
-def _states(decoder: Decoder, tokens: Tensor) -> list[Tensor]:
-    """What each block is given and, last, what the last one gives: layers + 1 of [M, B·T, d]."""
-    found: list[Tensor] = []
-    hooks = [block.register_forward_pre_hook(lambda _, given: found.append(given[0])) for block in decoder.blocks]
-    hooks.append(decoder.blocks[-1].register_forward_hook(lambda _, __, result: found.append(result)))
-    try:
-        decoder(tokens)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
-
-
 def _observations(pairs: Counterfactuals, run: _Patched, control: str) -> Iterator[Observation]:
     effect = run.clean - run.changed
     n = len(effect)
-    error = float(effect.std(ddof=1)) / sqrt(n) if n > 1 else None
-    yield Observation(f"patching.effect{control}", float(effect.mean()), "logits", error, n, 0.0)
-    if abs(effect.mean()) <= _MIN_EFFECT * (error or 0.0):
+    size, error = standard_errors.mean(effect)
+    yield Observation(f"patching.effect{control}", size, "logits", error, n, 0.0)
+    if abs(size) <= _MIN_EFFECT * (error or 0.0):
         return
 
     def ratio(name: str, patched: Array, **place: Any) -> Observation:
         gained = patched - run.changed
-        value = gained.sum() / effect.sum()
-        spread = sqrt(((gained - value * effect) ** 2).sum()) / abs(effect.sum())
-        return Observation(f"patching.{name}{control}", float(value), "share", float(spread), n, **place)
+        value, spread = standard_errors.ratio(gained, effect)
+        return Observation(f"patching.{name}{control}", value, "share", spread, n, **place)
 
     for number, (role, places) in enumerate(zip(ROLES, _roles(pairs, pairs.clean.shape[1]), strict=True)):
         if not places.any():

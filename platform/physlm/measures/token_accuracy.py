@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from physlm import ragged, standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
@@ -53,10 +54,7 @@ def observation(scored: Scored) -> Observation:
     """The share from what the model makes of every token."""
     instances = scored.instances
     counted = instances.loss & ~np.isnan(scored.nll)
-    owner = np.repeat(np.arange(len(instances)), instances.lengths)
-    asked = np.bincount(owner, counted, len(instances))
-    right = np.bincount(owner, counted & scored.right, len(instances))
-    value = float(right.sum() / asked.sum())
-    stderr = float(np.sqrt(((right - value * asked) ** 2).sum()) / asked.sum())
+    asked = ragged.sums(counted, instances.offsets)
+    value, stderr = standard_errors.ratio(ragged.sums(counted & scored.right, instances.offsets), asked)
     chance = float(np.bincount(instances.tokens[counted]).max() / asked.sum())
     return Observation("token_accuracy", value, "1", stderr, len(instances), chance, floor=0.0, ceiling=1.0)

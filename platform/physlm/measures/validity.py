@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log, sqrt
+from math import log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import ragged, standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import PANEL
-from physlm.measures.accuracy import share_stderr
 from physlm.measures.kl import surprisals
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.sentences import Sentences, is_grammar, no_grammar, write
@@ -92,7 +92,7 @@ def _cut(task: Task[Any]) -> int:
 def share(name: str, sentences: Sentences, chance: float) -> Observation:
     """How many are sentences of the language."""
     valid = sentences.valid
-    return Observation(name, float(valid.mean()), "1", share_stderr(valid), len(valid), chance, 0.0, 1.0)
+    return Observation(name, float(valid.mean()), "1", standard_errors.share(valid), len(valid), chance, 0.0, 1.0)
 
 
 def chance(task: Task[Any], seed: int, cut: int = 0) -> float:
@@ -101,8 +101,9 @@ def chance(task: Task[Any], seed: int, cut: int = 0) -> float:
     assert is_grammar(task)
     drawn = task.sample(Stream("test", seed), np.arange(_TRUE_SENTENCES, dtype=np.int64))
     surprisal, _ = surprisals(task, drawn, task.next_token(drawn.tokens, drawn.offsets))
-    place = np.arange(len(surprisal)) - np.repeat(drawn.offsets[:-1], drawn.lengths)
-    written = place >= cut  # what follows the token at place i is the sentence's token i + 1; place 0 is the separator
+    written = (
+        ragged.places(drawn.offsets) >= cut
+    )  # what follows the token at place i is the sentence's token i + 1; place 0 is the separator
     terms = np.where(written, surprisal - log(task.used_tokens), 0.0)
     return float(np.exp(np.add.reduceat(terms, drawn.offsets[:-1])).mean())
 
@@ -115,5 +116,5 @@ def length(sentences: Sentences) -> Observation:
 
 def mean(name: str, values: NDArray[Any], unit: str, ceiling: float | None = None) -> Observation:
     """A mean over independent values."""
-    stderr = float(np.std(values, ddof=1)) / sqrt(len(values))
-    return Observation(name, float(np.mean(values)), unit, stderr, len(values), ceiling=ceiling)
+    average, stderr = standard_errors.mean(values)
+    return Observation(name, average, unit, stderr, len(values), ceiling=ceiling)

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from physlm import randomness
+from physlm import randomness, standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import BeforeAndAfter
 from physlm.igsm import lexicon
-from physlm.measures.accuracy import share_stderr
 from physlm.measures.measure import Member
 from physlm.models.model import ModelConfig
 from physlm.probes import scores
@@ -140,7 +139,7 @@ class Regret(Probe):
         for m in range(len(members)):
             labels, test = texts.labels[m, 0, 0, :, 0], texts.test[m]
             where = test & (labels >= 0)
-            mean, error, n = scores.clustered(right[m, where].astype(float), texts.cluster[m][where])
+            mean, error, n = standard_errors.clustered_means(right[m, where].astype(float), texts.cluster[m][where])
             chance = scores.majority(labels, test)
             found.append(
                 [Observation("regret.detector", float(mean), "1", float(error), n, chance, floor=0.0, ceiling=1.0)]
@@ -351,12 +350,14 @@ def _outcome(name: str, papers: _Papers, solved: Sequence[_Paper]) -> Iterator[O
     right = np.array([papers.counts(paper)[0] for paper in solved])
     yield _share(f"regret.accuracy.{name}", right, None, papers.task.chance)
     retries = np.array([paper.retries for paper in solved], float)
-    error = float(retries.std(ddof=1)) / len(retries) ** 0.5
-    yield Observation(f"regret.retries.{name}", float(retries.mean()), "count", error, len(retries), floor=0.0)
+    average, error = standard_errors.mean(retries)
+    yield Observation(f"regret.retries.{name}", average, "count", error, len(retries), floor=0.0)
 
 
 def _share(
     name: str, cases: NDArray[np.bool_], cluster: NDArray[np.int64] | None, chance: float | None = None
 ) -> Observation:
     value = float(cases.mean())
-    return Observation(name, value, "1", share_stderr(cases, cluster), len(cases), chance, floor=0.0, ceiling=1.0)
+    return Observation(
+        name, value, "1", standard_errors.share(cases, cluster), len(cases), chance, floor=0.0, ceiling=1.0
+    )

@@ -1,17 +1,16 @@
-"""States of a frozen decoder at every layer, and updates of what its embedding gives, through hooks alone."""
+"""States of a frozen decoder at every layer, a few rows at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from physlm.models.decoder import Decoder
+from physlm.models.hidden_states import layers
 
-_TOKENS_AT_ONCE = 1 << 16  # of all models together: bounds the memory of what a forward pass leaves behind
+_MAX_TOKENS = 1 << 16  # of all models together: bounds the memory of what a forward pass leaves behind
 
 
 def states(decoder: Decoder, tokens: Tensor) -> Tensor:
@@ -23,45 +22,15 @@ def states(decoder: Decoder, tokens: Tensor) -> Tensor:
         return torch.stack(layers(decoder, tokens))
 
 
-def layers(decoder: Decoder, tokens: Tensor) -> list[Tensor]:
-    """The same, layer by layer, for gradients to flow through."""
-    found: list[Tensor] = []
-
-    def before(module: Any, arguments: tuple[Any, ...]) -> None:
-        found.append(arguments[0])
-
-    hooks = [block.register_forward_pre_hook(before) for block in decoder.blocks]
-    try:
-        last = decoder(tokens)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [*found, last]
-
-
 def all_states(decoder: Decoder, tokens: Tensor) -> Tensor:
     """tokens int64 [M, B, T] -> [layers + 1, M, B, T, d], a few rows at a time."""
     models, _, context = tokens.shape
-    at_once = max(1, _TOKENS_AT_ONCE // (models * context))
+    at_once = max(1, _MAX_TOKENS // (models * context))
     parts = [
         states(decoder, part).view(-1, models, part.shape[1], context, decoder.config.width)
         for part in torch.split(tokens, at_once, 1)
     ]
     return torch.cat(parts, 2)
-
-
-@contextmanager
-def updated(decoder: Decoder, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """While it lasts, the first block gets change(x) for the embeddings x [M, n, d]."""
-
-    def before(module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        return change(arguments[0]), *arguments[1:]
-
-    hook = decoder.blocks[0].register_forward_pre_hook(before)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def chosen(decoder: Decoder, rows: Sequence[int]) -> Decoder:

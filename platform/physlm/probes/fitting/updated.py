@@ -20,15 +20,16 @@ from torch.nn.functional import embedding, layer_norm
 from physlm import randomness
 from physlm.catalog import Observation
 from physlm.models.decoder import Decoder
+from physlm.models.hidden_states import changed_embedding, layers
 from physlm.probes import scores
 from physlm.probes.controls import VARIANTS
-from physlm.probes.fitting.states import chosen, device_of, layers, updated
+from physlm.probes.fitting.states import chosen, device_of
 from physlm.probes.probe import Probe, Progress, part_of
 from physlm.probes.samples import MARKS, Texts
 from physlm.probes.updates import UpdateConfig
 
-_TOKENS = 1 << 15  # in a step of training: more members are probed one group after the other
-_TOKENS_AT_ONCE = 1 << 16  # in testing
+_MAX_TRAINING_TOKENS = 1 << 15  # in a step: more members are probed one group after the other
+_MAX_TEST_TOKENS = 1 << 16
 _PIECES = 2  # that a batch is cut into by length, where its texts may be taken apart
 
 Norm = Literal["layer", "batch", "none"]
@@ -60,7 +61,7 @@ def readings(
     config, members = probe.config, len(seeds)
     assert isinstance(config, UpdateConfig)
     each = (len(VARIANTS) + 1) * config.batch * texts.tokens.shape[2]
-    at_once = max(1, _TOKENS // each)
+    at_once = max(1, _MAX_TRAINING_TOKENS // each)
     for start in range(0, members, at_once):
         group = range(start, min(start + at_once, members))
         problems = [
@@ -157,7 +158,7 @@ class Updated:
         rows = torch.cat([self.up @ self.down, self.marks], 1)  # what each token's embedding is changed by
         own = torch.arange(count, device=self.device).view(-1, 1, 1) * rows.shape[1]
         change = embedding(tokens + own, rows.flatten(0, 1)).flatten(1, 2)
-        with updated(self.decoder, lambda x: x + change):
+        with changed_embedding(self.decoder, lambda x: x + change):
             known = torch.where(tokens < vocabulary, tokens, 0)
             hidden = layers(self.decoder, known) if self.layered else [self.decoder(known)]
         index = places.unsqueeze(3).expand(-1, -1, -1, self.decoder.config.width)
@@ -239,7 +240,7 @@ class Updated:
         found = found.to(self.device, torch.bool)
         longest_last = np.where(self.texts.test, self.texts.places.max(2), -1).argsort(1, kind="stable")
         tested = longest_last[:, count - int(self.texts.test.sum(1).max()) :]
-        at_once = max(1, _TOKENS_AT_ONCE // (len(self.problems) * self.texts.tokens.shape[2]))
+        at_once = max(1, _MAX_TEST_TOKENS // (len(self.problems) * self.texts.tokens.shape[2]))
         for start in range(0, tested.shape[1], at_once):
             rows = tested[:, start : start + at_once]
             best = self.logits(*self._tokens(rows)).argmax(-1)  # [G, R, b, K]
