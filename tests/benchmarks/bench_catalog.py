@@ -47,7 +47,7 @@ def observations(number: int, count: int) -> pl.DataFrame:
     size, exposures = float(SIZES[number % 50]), float((100, 300, 1000)[number // 50 % 3])
     at = {"P": np.array([size]), "E": np.array([exposures]), "B": np.array([2e4])}
     noise = np.random.default_rng(number).standard_normal()
-    bits = float(Capacity().predict(TRUTH, at)[0] * np.exp(0.03 * noise))
+    bits = float(Capacity().evaluate(TRUTH, at)[0] * np.exp(0.03 * noise))
     run_id = named(number)
     knobs = {"run_id": run_id, "condition": run_id[:12], "seed": number, "parameters": int(size)}
     knobs |= {"parameters_counted": int(size), "training.exposures": exposures}

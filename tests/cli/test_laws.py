@@ -171,9 +171,9 @@ def test_a_fit_tells_what_conventions_turn_and_whether_groups_share_it(tmp_path:
 def test_accuracy_is_predicted_in_two_steps(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     size, tokens = (x.ravel() for x in np.meshgrid(np.geomspace(1e3, 1e5, 5), np.geomspace(1e4, 1e6, 5)))
-    loss = Chinchilla().predict(np.array([0.5, 20, 60, 0.4, 0.4]), {"N": size, "D": tokens})
+    loss = Chinchilla().evaluate(np.array([0.5, 20, 60, 0.4, 0.4]), {"N": size, "D": tokens})
     loss = loss * np.exp(0.01 * rng.standard_normal(25))
-    share = Skill().predict(np.array([0.25, 1.3, 5.0, 0.65]), {"x": loss})
+    share = Skill().evaluate(np.array([0.25, 1.3, 5.0, 0.65]), {"x": loss})
     path = tmp_path / "ladder.csv"
     pl.DataFrame(
         {"N": size, "D": tokens, "L": loss, "accuracy": rng.binomial(2000, share) / 2000, "n": 2000}

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from physlm import standard_errors
 from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import PANEL, Lines
-from physlm.datasets.evaluations import BASE, asks
+from physlm.datasets.evaluations import BASE
 from physlm.measures.answers import Answers, in_evaluations, observed
 from physlm.measures.measure import Measure, Member, register
 from physlm.models.model import ModelConfig
+from physlm.tasks.capabilities import Asks, supports, unsupported_reason
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ _CHANCE = "the best answer that ignores the question"
 
 @register
 class Accuracy(Measure):
-    """Whole answers that `Task.verify` finds right, of fresh questions of the test stream.
+    """Whole answers that `Asks.verify` finds right, of fresh questions of the test stream.
 
-    Named `accuracy` with the task's own knobs, and `accuracy.<evaluation>` in each of `Task.evaluations`. Rows with a
+    Named `accuracy` with the task's own knobs, and `accuracy.<evaluation>` in each of `Asks.evaluations`. Rows with a
     position are of the questions whose right answer takes so many operations. What the verdicts count comes as
     `answer.<count>` and `answer.<count>.<evaluation>`, a mean over the answers where it is counted. `chance` is the
     accuracy of the best answer that ignores the question. Standard errors are clustered by what questions share.
@@ -48,7 +49,9 @@ class Accuracy(Measure):
                 "1",
                 "share of questions answered right",
                 better="higher",
-                chance=None if language is not None and language.chance is None else _CHANCE,
+                chance=None
+                if language is not None and supports(language, Asks) and language.chance is None
+                else _CHANCE,
                 chance_is_exact=False,
                 floor="no answer right",
                 ceiling="every answer right",
@@ -66,9 +69,7 @@ class Accuracy(Measure):
 
     @classmethod
     def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
-        if not asks(type(task)):
-            return f"{task.name} asks no questions"
-        return super().unsupported_reason(task, model)
+        return unsupported_reason(task, Asks) or super().unsupported_reason(task, model)
 
     def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         return observed(decoder, members, self.samples, observations)

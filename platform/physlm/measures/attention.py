@@ -21,6 +21,7 @@ from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
 from physlm.models.hidden_states import inputs_of
 from physlm.models.model import ModelConfig
+from physlm.tasks.capabilities import Probed, supports
 from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Attention(Measure):
                 replace(share, floor=None, by=("layer", "position"), target="head", meaning=_OF_HEAD, drawing=None)
             ),
         ]
-        if task is None or task.probe_ends:
+        if task is None or (supports(task, Probed) and task.probe_ends):
             boundary = Emission(
                 "attention.boundary",
                 "1",
@@ -146,7 +147,7 @@ class Attention(Measure):
 
 def levels(task: Task[Any]) -> list[str]:
     """Labels that are 1 where a span ends, from the largest spans to the smallest."""
-    names = dict.fromkeys(task.probe_ends.values())
+    names = dict.fromkeys(task.probe_ends.values() if supports(task, Probed) else ())
     return sorted(names, key=lambda name: int("".join(filter(str.isdigit, name)) or 0))
 
 

@@ -13,9 +13,10 @@ from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import ENTROPY, PANEL
 from physlm.grammars import Derivations
 from physlm.measures.measure import Measure, Member, register
-from physlm.measures.sentences import Sentences, is_grammar, no_grammar, write
+from physlm.measures.sentences import Sentences, write
 from physlm.measures.validity import Validity, mean
 from physlm.models.model import ModelConfig
+from physlm.tasks.capabilities import HasGrammar, require, unsupported_reason
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Diversity(Measure):
 
     @classmethod
     def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
-        return no_grammar(task) or super().unsupported_reason(task, model)
+        return unsupported_reason(task, HasGrammar) or super().unsupported_reason(task, model)
 
     def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         written = write(decoder, members, [0] * len(members), self.samples)
@@ -76,14 +77,18 @@ class Diversity(Measure):
 
 def observations(member: Member, sentences: Sentences) -> list[Observation]:
     """The rows of one model."""
-    assert is_grammar(member.task)
     grammar = sentences.grammar
     own = grammars.trees(grammar, sentences.tokens, sentences.offsets)  # without those that aren't valid
     key = randomness.key("diversity", member.seed)
     drawn = grammars.sample(grammar, key, np.arange(int(sentences.valid.sum()), dtype=np.int64))
     true = grammars.trees(grammar, drawn.tokens, drawn.trees.offsets)
     rows = [_collisions(own, true, level, len(grammar.sizes)) for level in range(1, len(grammar.sizes))]
-    entropy = mean("sample_entropy", -sentences.log_probability, "nats per sentence", ceiling=member.task.floor())
+    entropy = mean(
+        "sample_entropy",
+        -sentences.log_probability,
+        "nats per sentence",
+        ceiling=require(member.task, HasGrammar).floor(),
+    )
     return [*(row for row in rows if row is not None), entropy]
 
 

@@ -14,6 +14,7 @@ from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import ENTROPY, PANEL
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
+from physlm.tasks.capabilities import HasEntropy, supports
 from physlm.tasks.task import Instances, Task
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def emission(name: str, meaning: str, task: Task[Any] | None) -> Emission:
         meaning,
         better="lower",
         chance="a uniform guess among the tokens in use",
-        floor=ENTROPY if task is None or task.floor() is not None else None,
+        floor=ENTROPY if task is None or supports(task, HasEntropy) else None,
         drawing=PANEL,
     )
 
@@ -75,11 +76,10 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
 
 def _floor(task: Task[Any], instances: Instances, counted: NDArray[np.bool_]) -> float | None:
     """The language's entropy for each counted token, in nats; None if it isn't known."""
-    entropy = task.floor()
-    if entropy is None:
+    if not supports(task, HasEntropy):
         return None
     first = instances.offsets[:-1]
     told = np.append((counted[first] & (instances.tokens[first] == task.separator))[1:], False)
     # Whose end goes untold is no matter of chance: a long instance behind it began another window.
     untold = task.end_surprisal(instances)[~told].sum()
-    return float((entropy * len(instances) - untold) / counted.sum())
+    return float((task.floor() * len(instances) - untold) / counted.sum())

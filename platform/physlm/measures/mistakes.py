@@ -1,4 +1,4 @@
-"""Where solutions of iGSM go wrong first, and whether the mistake was to go on too early (Part 2.2, section 3)."""
+"""Where solutions go wrong first, and whether the mistake was to go on too early (Part 2.2, section 3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from physlm.measures.accuracy import Accuracy
 from physlm.measures.answers import Answers, in_evaluations, observed
 from physlm.measures.measure import Measure, Member, register
 from physlm.models.model import ModelConfig
-from physlm.tasks.igsm import Igsm
+from physlm.tasks.capabilities import ChecksSteps, unsupported_reason
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ class Mistakes(Measure):
 
     @classmethod
     def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
-        if not isinstance(task, Igsm):
-            return f"the steps of {task.name} aren't checked one by one"
-        return super().unsupported_reason(task, model)
+        return unsupported_reason(task, ChecksSteps) or super().unsupported_reason(task, model)
 
     def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         return observed(decoder, members, self.samples, observations)

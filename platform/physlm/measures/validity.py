@@ -15,8 +15,9 @@ from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import PANEL
 from physlm.measures.kl import surprisals
 from physlm.measures.measure import Measure, Member, register
-from physlm.measures.sentences import Sentences, is_grammar, no_grammar, write
+from physlm.measures.sentences import Sentences, write
 from physlm.models.model import ModelConfig
+from physlm.tasks.capabilities import HasGrammar, require, unsupported_reason
 from physlm.tasks.task import Stream, Task
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Validity(Measure):
 
     @classmethod
     def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
-        return no_grammar(task) or super().unsupported_reason(task, model)
+        return unsupported_reason(task, HasGrammar) or super().unsupported_reason(task, model)
 
     def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         whole = write(decoder, members, [0] * len(members), self.samples)
@@ -85,8 +86,7 @@ class Validity(Measure):
 
 
 def _cut(task: Task[Any]) -> int:
-    assert is_grammar(task)
-    return min(50, task.grammar.min_length - 1)
+    return min(50, require(task, HasGrammar).grammar.min_length - 1)
 
 
 def share(name: str, sentences: Sentences, chance: float) -> Observation:
@@ -98,12 +98,10 @@ def share(name: str, sentences: Sentences, chance: float) -> Observation:
 def chance(task: Task[Any], seed: int, cut: int = 0) -> float:
     """Probability that uniform tokens after `cut` true ones make a sentence: a mean over true sentences s of
     u(s) / p(s), what the uniform writer gives the rest of s over what the language gives it."""
-    assert is_grammar(task)
-    drawn = task.sample(Stream("test", seed), np.arange(_TRUE_SENTENCES, dtype=np.int64))
-    surprisal, _ = surprisals(task, drawn, task.next_token(drawn.tokens, drawn.offsets))
-    written = (
-        ragged.places(drawn.offsets) >= cut
-    )  # what follows the token at place i is the sentence's token i + 1; place 0 is the separator
+    known = require(task, HasGrammar)
+    drawn = known.sample(Stream("test", seed), np.arange(_TRUE_SENTENCES, dtype=np.int64))
+    surprisal, _ = surprisals(known, drawn, known.next_token(drawn.tokens, drawn.offsets))
+    written = ragged.places(drawn.offsets) >= cut  # place 0 is the separator; what follows place i is token i + 1
     terms = np.where(written, surprisal - log(task.used_tokens), 0.0)
     return float(np.exp(np.add.reduceat(terms, drawn.offsets[:-1])).mean())
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from physlm import ragged, randomness
 from physlm.measures.measure import Member
 from physlm.probes import controls
+from physlm.tasks.capabilities import HasProbeQuestions, Probed, require
 from physlm.tasks.task import Instances, Stream, Task
 
 INSTANCES = 600
@@ -113,7 +114,7 @@ def at_places(members: Sequence[Member], targets: Mapping[str, int], count: int)
     context = tokens.shape[2]
     marked = np.stack(
         [
-            ragged.padded(i.labels[str(m.task.probe_place)], i.offsets, context, -1) >= 0
+            ragged.padded(i.labels[str(require(m.task, Probed).probe_place)], i.offsets, context, -1) >= 0
             for m, i in zip(members, drawn, strict=True)
         ]
     )
@@ -167,7 +168,7 @@ class _Asked:
 
 
 def _asked(member: Member, targets: Mapping[str, int], marked: bool, count: int, questions: int) -> _Asked:
-    task = member.task
+    task = require(member.task, HasProbeQuestions)
     stream, indices = Stream("test", member.seed), np.arange(count, dtype=np.int64)
     instances = task.sample(stream, indices)
     asked = [task.questions(target, stream, indices) for target in targets]

@@ -17,6 +17,7 @@ from physlm.models.model import ModelConfig
 from physlm.probes.probe import Probe, register
 from physlm.probes.samples import Texts, asked
 from physlm.probes.updates import QuestionConfig
+from physlm.tasks.capabilities import HasProbeQuestions, supports, without_distractors
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class QuestionProbe(Probe):
 
     @classmethod
     def targets(cls, task: Task[Any]) -> Mapping[str, int]:
-        return task.question_targets
+        return task.question_targets if supports(task, HasProbeQuestions) else {}
 
     @classmethod
     def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
@@ -39,7 +40,7 @@ class QuestionProbe(Probe):
     def texts(self, members: Sequence[Member], marked: bool) -> Texts:
         """What the probe is trained and tested on."""
         assert isinstance(self.config, QuestionConfig)
-        told = [replace(m, task=m.task.without_distractors) for m in members]
+        told = [replace(m, task=without_distractors(m.task)) for m in members]
         targets = self.targets(members[0].task)
         return asked(told, targets, marked, self.config.instances, self.config.questions)
 

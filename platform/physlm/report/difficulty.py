@@ -13,6 +13,7 @@ from physlm.report import conditions as grid
 from physlm.report import tables
 from physlm.report.conditions import Condition, spread
 from physlm.report.page_data import Evidence
+from physlm.tasks.capabilities import Asks, supports
 
 MOST_SERIES = 8
 
@@ -110,7 +111,8 @@ def evaluations(evidence: Evidence, conditions: Sequence[Condition]) -> list[tup
         if emission is not None and isinstance(emission.drawing, Columns) and emission.variant_of is not None:
             titles.setdefault(emission.drawing.title, {}).setdefault(emission.variant_of, []).append(name)
             units[name] = units[emission.variant_of] = emission.unit
-    order = list(evidence.experiment.runs[0].language.evaluations)
+    language = evidence.experiment.runs[0].language
+    order = list(language.evaluations) if supports(language, Asks) else []
     result = []
     for title, bases in titles.items():
         names = []
