@@ -1,10 +1,10 @@
 """The catalogue: what was observed, for ever."""
 
-from physlm.catalog import laws, preregistration, sealed
+from physlm.catalog import laws, preregistration, queries, sealed
 from physlm.catalog.batches import observed, write_batch
 from physlm.catalog.emission import Declarations, Emission
 from physlm.catalog.gathering import collect, gathered, scanned, write_scanned
-from physlm.catalog.observations import Moment, Observation, key, overall, read, table, write
+from physlm.catalog.observations import Moment, Observation, overall, read, table, write
 
 __all__ = [
     "Declarations",
@@ -13,11 +13,11 @@ __all__ = [
     "Observation",
     "collect",
     "gathered",
-    "key",
     "laws",
     "observed",
     "overall",
     "preregistration",
+    "queries",
     "read",
     "scanned",
     "sealed",

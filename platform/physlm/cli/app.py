@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import designs, experiments, laws, measures, models, tasks
+from physlm.cli import designs, experiments, laws, measures, models, steps, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -41,3 +41,4 @@ tasks.add_to(app)
 laws.add_to(app)
 measures.add_to(app)
 designs.add_to(app)
+steps.add_to(app)

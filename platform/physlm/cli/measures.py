@@ -13,7 +13,7 @@ from rich.table import Table
 from physlm import measures, probes, tasks
 from physlm.catalog import Emission
 from physlm.cli import console
-from physlm.cli.experiments import Json
+from physlm.cli.arguments import Json
 from physlm.measures.measure import Measure
 from physlm.probes.probe import Probe
 

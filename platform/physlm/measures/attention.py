@@ -19,7 +19,6 @@ from physlm.catalog import Emission, Observation
 from physlm.catalog.emission import BeforeAndAfter, LayerMap, with_untrained
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
-from physlm.models.hidden_states import inputs_of
 from physlm.models.model import ModelConfig
 from physlm.tasks.capabilities import Probed, supports
 from physlm.tasks.task import Instances, Stream, Task
@@ -230,6 +229,7 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
     """What each model's attention does in its own texts."""
     import torch
 
+    from physlm.models.hidden_states import recorded_inputs
     from physlm.models.mixers.attention import Attention as Part
 
     config = decoder.config
@@ -246,7 +246,7 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
         for t in texts
     ]
     mixers = [part for part in decoder.modules() if isinstance(part, Part)]  # in the order of layers
-    with inputs_of(mixers) as inputs:
+    with recorded_inputs(mixers) as inputs:
         for start in range(0, tokens.shape[1], at_once):
             part = torch.from_numpy(tokens[:, start : start + at_once]).to(decoder.embedding.device)
             inputs.clear()

@@ -20,7 +20,6 @@ from physlm.catalog.emission import BeforeAndAfter, LayerMap, with_untrained
 from physlm.errors import UserError
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
-from physlm.models.hidden_states import residual_stream
 from physlm.models.model import ModelConfig
 from physlm.tasks.capabilities import Counterfactuals, HasCounterfactuals, require
 from physlm.tasks.task import Stream, Task
@@ -213,6 +212,8 @@ def _patch_some(
     masks: bool [M, n, T] each, the states that are put from the clean run into the changed one.
     """
     import torch
+
+    from physlm.models.hidden_states import residual_stream
 
     members, n, context = clean.shape
     given, kept = (

@@ -1,4 +1,4 @@
-"""States of a frozen decoder at every layer, a few rows at a time."""
+"""States of frozen decoders at every layer, a few rows at a time, and decoders of some members of another."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import torch
 from torch import Tensor
 
 from physlm.models.decoder import Decoder
-from physlm.models.hidden_states import layers
+from physlm.models.hidden_states import hidden_states
 
 _MAX_TOKENS = 1 << 16  # of all models together: bounds the memory of what a forward pass leaves behind
 
 
 def states(decoder: Decoder, tokens: Tensor) -> Tensor:
-    """tokens int64 [M, B, T] -> [layers + 1, M, B·T, d].
-
-    Layer 0 is the embedding, layer ℓ the output of block ℓ; the last is what the decoder returns, behind its last norm.
-    """
+    """tokens int64 [M, B, T] -> [layers + 1, M, B·T, d], as `hidden_states` gives them, without gradients."""
     with torch.no_grad():
-        return torch.stack(layers(decoder, tokens))
+        return torch.stack(hidden_states(decoder, tokens))
 
 
 def all_states(decoder: Decoder, tokens: Tensor) -> Tensor:
