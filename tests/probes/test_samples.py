@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from physlm import standard_errors
 from physlm.measures.measure import Member
 from physlm.probes import controls, scores
 from physlm.probes.linear import Linear
@@ -86,7 +87,7 @@ def test_the_standard_error_is_that_of_clusters() -> None:
     coins = np.random.default_rng(0).integers(0, 2, 400).astype(float)
     cluster = np.repeat(np.arange(400), 5)
     order = np.random.default_rng(1).permutation(2000)
-    mean, error, n = scores.clustered(np.repeat(coins, 5)[order], cluster[order])
+    mean, error, n = standard_errors.clustered_means(np.repeat(coins, 5)[order], cluster[order])
     assert n == 400
     assert float(mean) == pytest.approx(coins.mean())
     assert float(error) == pytest.approx(coins.std(ddof=1) / np.sqrt(400))
