@@ -7,7 +7,7 @@ STORE ?= physlm-store
 
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,10 +30,20 @@ demo: install ## Answer a question: bits of knowledge per parameter (5 minutes o
 figures: demo ## Draw the README's figure from the main job's result
 	cp $(STORE)/experiments/capacity/*/figures/law_capacity.svg docs/capacity.svg
 
+# Tests are spread over processes; within each, libraries keep to one core.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+.PHONY: check
+check: lint types fast ## Check style, types and the fast tests: under a minute, before each commit
+
 .PHONY: test
-test: .venv/installed-dev lint types ## Install what tests need and run all checks and tests
+test: .venv/installed-dev lint types ## Check everything: style, types and all tests, the slow ones too
 	$(BIN)/python .ci/tools
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --durations 15
+	$(PYTEST) --durations 20
+
+.PHONY: fast
+fast: .venv/installed-dev ## Run the fast tests
+	$(PYTEST) -m "not slow"
 
 .PHONY: lint
 lint: .venv/installed-dev ## Check style, format and the direction of imports
@@ -50,10 +60,14 @@ format: .venv/installed-dev ## Mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: hooks
+hooks: .venv/installed-dev ## Have git run style, format and types before each commit
+	$(BIN)/pre-commit install
+
 .PHONY: bench
 bench: .venv/installed-dev ## Run the benchmarks: ratios against named references, side by side
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 .PHONY: clean
 clean: ## Remove the environment and caches; results in the store stay
-	rm -rf .venv .tools .mypy_cache .ruff_cache .import_linter_cache .pytest_cache build *.egg-info
+	rm -rf .venv .tools .mypy_cache .ruff_cache .import_linter_cache .pytest_cache build site *.egg-info
