@@ -31,7 +31,6 @@ def physlm(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
     )
 
 

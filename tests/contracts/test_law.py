@@ -223,7 +223,7 @@ NUMBERS = st.one_of(
 
 
 @every_law
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_table_gives_a_sentence_or_an_honest_fit(name: str, data: st.DataObject) -> None:
     law = registry[name]

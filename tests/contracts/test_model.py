@@ -80,7 +80,7 @@ def test_configs_and_their_counts_need_no_torch() -> None:
         "for cls in registry.values(): cls().flops_per_token(9, 9)\n"
         "sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @every_model

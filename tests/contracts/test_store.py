@@ -105,7 +105,7 @@ def without_folders(keys: list[str]) -> list[str]:
 
 
 class TestObjects:
-    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(KEY, max_size=6, unique=True).map(without_folders), st.data())
     def test_holds_what_a_dictionary_would_hold(self, backing: Backing, keys: list[str], data: st.DataObject) -> None:
         store, at = backing.store, secrets.token_hex(4)
@@ -355,7 +355,7 @@ class TestProcesses:
             assert process.stdout.readline() == "ready\n"
         answers = []
         with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda process: process.communicate("go\n", timeout=60)[0].split("\n"), processes))
+            answers = list(pool.map(lambda process: process.communicate("go\n")[0].split("\n"), processes))
         for turn in range(rounds):
             winners = [winner for lines in answers for winner in lines[turn].split()]
             assert len(winners) == 1

@@ -170,7 +170,7 @@ def test_the_worked_example_is_a_real_sample(name: str, rows: dict[str, str]) ->
 
 
 @every_task
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(indices=st.lists(st.integers(0, 2**40), min_size=1, max_size=6), stream=st.sampled_from([TRAIN, TEST]))
 def test_an_instance_depends_on_its_stream_and_index_alone(name: str, indices: list[int], stream: Stream) -> None:
     batch = tiny(name).sample(stream, np.array(indices))
@@ -342,7 +342,7 @@ ANY_ARRAY = hnp.arrays(
 
 
 @every_question
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_verify_never_raises(name: str, data: st.DataObject) -> None:
     task = tiny(name)
@@ -362,7 +362,7 @@ def test_verify_never_raises(name: str, data: st.DataObject) -> None:
 
 
 @every_question
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(raw=st.binary(max_size=400), text=st.text(max_size=200), kept=st.integers(0, 100))
 def test_verify_bears_bytes_and_texts(name: str, raw: bytes, text: str, kept: int) -> None:
     task = tiny(name)
@@ -382,7 +382,7 @@ def test_verify_bears_bytes_and_texts(name: str, raw: bytes, text: str, kept: in
 
 
 @every_task
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(max_size=300))
 def test_any_text_is_parsed(name: str, text: str) -> None:
     task = tiny(name)
@@ -392,7 +392,6 @@ def test_any_text_is_parsed(name: str, text: str) -> None:
 
 
 @every_question
-@pytest.mark.timeout(20)
 def test_verify_bears_megabytes(name: str) -> None:
     task = tiny(name)
     instances = task.sample(TEST, MANY[:1])

@@ -199,21 +199,18 @@ def test_a_stopped_writer_is_gone_on_from(number: signal.Signals, workers: int, 
     program.write_text(PROGRAM)
     command = [sys.executable, str(program), str(store.root), str(workers)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        deadline = time.monotonic() + 60
         while len(shard_markers(store)) < 3:
             assert process.poll() is None
-            assert time.monotonic() < deadline
             time.sleep(0.01)
         if number == signal.SIGINT:  # Ctrl-C goes to the workers, too
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()  # until the last worker, an orphan perhaps, has closed its end
     assert process.returncode != 0
     if number == signal.SIGINT:
         assert errors.splitlines()[-1] == "physlm.errors.Interrupted: stopped; every whole shard is stored"
         assert errors.count("Traceback") == 1, errors
-    time.sleep(1.5)  # orphaned workers see within a second that they are
     kept = {key: time for key, time in times(store).items() if key.endswith(".json")}
     assert len(kept) >= 3
     assert not any(key.endswith("tokens-1000000/card.json") for key in kept)
@@ -229,7 +226,7 @@ def shard_markers(store: LocalStore) -> list[str]:
 def test_a_second_call_writes_nothing(alone: LocalStore) -> None:
     before = times(alone)
     heard: list[tuple[int, int]] = []
-    write_dataset(alone, CFG, TRAIN, tokens=60_000, labels=True, on_event=lambda *event: heard.append(event))
+    write_dataset(alone, CFG, TRAIN, tokens=60_000, labels=True, on_progress=lambda *event: heard.append(event))
     assert times(alone) == before
     assert heard == [(60_000, 60_000)]
 
@@ -299,7 +296,7 @@ def test_a_cut_takes_whole_instances_until_the_room_is_reached(lengths: list[int
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(size=st.integers(1, 6000), first=st.integers(0, 5200))
 def test_batches_may_be_of_any_size_and_begin_anywhere(size: int, first: int, alone: LocalStore) -> None:
     (key,) = [key for key in alone.list() if key.endswith("instances-5000/card.json")]

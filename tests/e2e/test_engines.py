@@ -18,8 +18,6 @@ from physlm.store import Store, open_store
 if TYPE_CHECKING:
     from tests.conftest import S3Server
 
-pytestmark = pytest.mark.timeout(1200)  # a pipeline starts a process for each of its steps
-
 TINY = """
 apiVersion: physlm/v1
 kind: Experiment
@@ -46,7 +44,6 @@ def run(store: str, *options: str, text: str = TINY, folder: Path) -> subprocess
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=280,
     )
 
 

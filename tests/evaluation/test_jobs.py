@@ -43,7 +43,7 @@ def wanted(made: Experiment, names: list[str]) -> list[Job]:
     st.lists(st.sampled_from(["loss", "kl", "validity"]), unique=True),
     st.integers(1, 5),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_run_is_looked_at_once_by_each(widths: list[int], seeds: int, names: list[str], parts: int) -> None:
     made = study(widths, seeds)
     dealt = jobs.partition(wanted(made, names), made.by_id, parts)

@@ -30,7 +30,7 @@ measure: [loss]
     st.integers(1, 20),
     st.integers(1, 9),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_run_is_in_one_shard(widths: list[int], exposures: list[int], seeds: int, count: int) -> None:
     study = experiment.parse(TEXT.format(widths=widths, exposures=exposures, seeds=list(range(seeds))))
     shards = planning.shards(study.runs, count)

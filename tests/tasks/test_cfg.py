@@ -158,7 +158,7 @@ TASK = small(grammar="cfg3f", cut=10)
 TRUTH = TASK.sample(Stream(), np.arange(1)).truth[0]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.one_of(
         st.binary(max_size=400).map(lambda raw: np.frombuffer(raw, np.uint8)),
@@ -190,7 +190,7 @@ def test_huge_completions_are_refused_at_once() -> None:
     assert TASK.verify((), wrapped).counts["valid_tokens"] == 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.data())
 def test_changed_sentences_are_judged_by_the_parser(index: int, data: st.DataObject) -> None:
     task = small(grammar="cfg3h")

@@ -159,7 +159,7 @@ def test_a_port_that_cannot_be_opened_is_one_sentence() -> None:
     registry = TrainingMetrics("capacity", 0).registry
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        taken.on_event()
+        taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"127.0.0.1:{port}: address already in use; use another port, or 0"):
             serve(registry, port).__enter__()

@@ -225,7 +225,7 @@ def kill_at(last):
 for killed in count():
     child = os.fork()
     if not child:
-        kill_at(7 + 11 * killed)
+        kill_at(7 + 17 * killed)
         os._exit(training.main(sys.argv[1:]))
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
@@ -243,7 +243,6 @@ def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     killed, _ = done.stdout.splitlines()[-1].split()
-    print(killed)
     assert int(killed) >= 10, "the budget is too small for so many kills"
     ours, theirs = curves(rough, study.runs), curves(calm, study.runs)
     assert ours["tokens"].to_list() == theirs["tokens"].to_list()
@@ -261,9 +260,9 @@ def test_sigterm_stores_the_state_and_ends(tmp_path: Path) -> None:
     assert process.returncode == 3, errors
     assert "their state is stored" in errors
     told = sum(json.loads(line)["tokens"] for line in (first, *others.splitlines()))
-    # Groups of a cohort are trained one after the other: some runs may not have begun.
+    # Some runs may not have begun, since a cohort may be trained in groups; what came after the last report isn't told.
     states = [state for run in study.runs if (state := load_state(open_store(tmp_path), run.run_id))]
-    assert told == sum(state.clock.tokens for state in states) > 0
+    assert 0 < told <= sum(state.clock.tokens for state in states), "progress that was told is lost"
 
 
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from physlm import catalog, experiment
@@ -225,7 +225,6 @@ def test_gradients_accumulate_over_passes() -> None:
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 5), st.sampled_from([1e12, 100_000.0]))
 def test_every_run_has_one_owner_or_all(seeds: int, size: int, capacity: float) -> None:
     study = experiment.parse(TEXT.replace("seeds: [0]", f"seeds: {list(range(seeds))}"))

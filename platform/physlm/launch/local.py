@@ -32,6 +32,13 @@ def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return usable
 
 
+def threads(processes: int) -> int:
+    """Threads of each of so many processes at once: its share of the cores, or OMP_NUM_THREADS where that is less."""
+    share = max(1, cores() // processes)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
+
+
 def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     """GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; asks the driver, loads nothing."""
     present = [str(number) for number, _ in enumerate(driver.iterdir())] if driver.is_dir() else []
@@ -107,8 +114,11 @@ def _start(
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]],
     nproc: int,
 ) -> _Worker:
-    threads = str(max(1, cores() // (count * nproc)))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, orphan_watchdog.VARIABLE: str(os.getpid())}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads(count * nproc)),
+        orphan_watchdog.VARIABLE: str(os.getpid()),
+    }
     if own := gpus_of(shard, nproc, gpus()):
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     torchrun: list[str] = []
