@@ -16,6 +16,9 @@ from physlm import laws, measures, models, probes, tasks
 from physlm.errors import RegistrationError, UnknownName
 from physlm.laws.law import Law
 from physlm.measures.measure import Measure
+from physlm.models import mixers, mlps
+from physlm.models.mixers.mixer import Mixer
+from physlm.models.mlps.mlp import Mlp
 from physlm.models.model import ModelConfig
 from physlm.probes.probe import Probe
 from physlm.registry import Registry
@@ -24,6 +27,8 @@ from physlm.tasks.task import Task
 NOUNS: dict[type[Any], Registry[Any]] = {
     Law: laws.registry,
     Measure: measures.registry,
+    Mixer: mixers.registry,
+    Mlp: mlps.registry,
     ModelConfig: models.registry,
     Probe: probes.registry,
     Task: tasks.registry,

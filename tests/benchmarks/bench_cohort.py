@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention
 
 from physlm.models.gpt2 import Gpt2Config
-from physlm.models.parts.attention import Rotary
+from physlm.models.parts.rotary import Rotary
 from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
 from physlm.training.memory import keep_freed_memory

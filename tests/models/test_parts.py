@@ -8,14 +8,14 @@ from torch import Tensor
 
 from physlm.models import parse
 from physlm.models.architecture import DecoderConfig
-from physlm.models.parts.attention import Attention, attend
-from physlm.models.parts.averaging import Uniform
+from physlm.models.mixers.attention import Attention
+from physlm.models.mixers.uniform import Uniform
+from physlm.models.mlps.experts import Experts
 from physlm.models.parts.canon import Canon
 from physlm.models.parts.convolution import convolve
-from physlm.models.parts.experts import Experts
 from physlm.models.parts.norm import LayerNorm, root_mean_square
-from physlm.models.parts.part import MIXERS, Part
 from physlm.models.parts.relative import RelativeBias
+from physlm.models.parts.softmax import attend
 
 
 def config(**knobs: object) -> DecoderConfig:
@@ -105,29 +105,6 @@ def test_shown_weights_are_those_that_attention_gives(knobs: dict[str, object]) 
     v = v.repeat_interleave(part.heads // part.kv_heads, 2)
     expected = part.out((weights @ v).transpose(2, 3).reshape(2, 27, 8))
     torch.testing.assert_close(part(x, 3), expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["gpt2", "mistral", "gpt2-uniform", "gpt2-positional", "gla", "mamba2", "gdn"])
-def test_parts_say_where_their_queries_and_values_are(name: str) -> None:
-    knobs = config(type=name, width=16, bias=False)
-    part = filled(MIXERS[knobs.mixer](knobs, 2))
-    assert isinstance(part, Part)
-    ((matrix, blocks),) = part.adapted.items()
-    weight = part.get_parameter(matrix)
-    x = torch.randn(2, 3 * 7, 16)
-    *queries, values = blocks
-    keys = torch.ones(weight.shape[2], dtype=torch.bool)
-    for block in blocks:
-        keys[block] = False
-    with torch.no_grad():
-        if queries:
-            assert part(x, 3).any()
-            weight[:, :, queries[0]] = 0
-            before = part(x, 3)
-            weight[:, :, keys] += 1  # without queries, keys play no part
-            torch.testing.assert_close(part(x, 3), before)
-        weight[:, :, values] = 0
-        assert not part(x, 3).any()
 
 
 def test_uniform_heads_average_the_last_1_2_4_8_tokens() -> None:

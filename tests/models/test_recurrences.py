@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from physlm.models.parts.gdn import gated_delta_rule
-from physlm.models.parts.gla import STRONGEST, gated_linear_attention
-from physlm.models.parts.mamba2 import state_space
+from physlm.models.mixers.gdn import gated_delta_rule
+from physlm.models.mixers.gla import MIN_LOG_DECAY, gated_linear_attention
+from physlm.models.mixers.mamba2 import state_space
 
 Result = tuple[Tensor, Tensor]
 
@@ -65,7 +65,7 @@ FORMS: dict[str, tuple[Callable[..., Result], Callable[..., Result]]] = {
 
 
 @pytest.mark.parametrize("mixer", list(FORMS))
-@given(st.integers(1, 100), st.sampled_from([-0.01, -0.5, STRONGEST]), st.integers(0, 99))
+@given(st.integers(1, 100), st.sampled_from([-0.01, -0.5, MIN_LOG_DECAY]), st.integers(0, 99))
 @settings(max_examples=25)
 def test_chunks_equal_the_plain_recurrence(mixer: str, context: int, decay: float, seed: int) -> None:
     chunked, plain = FORMS[mixer]
@@ -76,7 +76,7 @@ def test_chunks_equal_the_plain_recurrence(mixer: str, context: int, decay: floa
 
 
 @pytest.mark.parametrize("mixer", list(FORMS))
-@pytest.mark.parametrize("decay", [-0.1, STRONGEST])
+@pytest.mark.parametrize("decay", [-0.1, MIN_LOG_DECAY])
 def test_gradients_of_chunks_equal_the_plain_ones(mixer: str, decay: float) -> None:
     chunked, plain = FORMS[mixer]
     gradients = []

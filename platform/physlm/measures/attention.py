@@ -162,7 +162,7 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
     """What each model's attention does in its own texts."""
     import torch
 
-    from physlm.models.parts.attention import Attention as Part
+    from physlm.models.mixers.attention import Attention as Part
 
     config = decoder.config
     context = max(text.tokens.shape[1] for text in texts)

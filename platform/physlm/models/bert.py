@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from physlm.models.architecture import DecoderConfig, Positions
+from physlm.models.architecture import DecoderConfig, default
+from physlm.models.block import Positions
 from physlm.models.model import register
 
 
@@ -18,5 +17,5 @@ class BertConfig(DecoderConfig):
     """BERT's parts (Devlin et al. 2019) in pre-norm order: absolute positions, GELU, tied embeddings."""
 
     type: Literal["bert"] = "bert"
-    positions: Positions = Field("absolute", description="how attention knows of positions")
-    bidirectional: bool = Field(True, description="whether every token sees all others: an encoder")
+    positions: Positions = default("positions", "absolute")
+    bidirectional: bool = default("bidirectional", True)

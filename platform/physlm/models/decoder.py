@@ -6,21 +6,20 @@ is a cohort of one, so there is one code path.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from physlm import randomness
-from physlm.models import parts
-from physlm.models.architecture import DecoderConfig
+from physlm.models import mixers, mlps
+from physlm.models.architecture import NO_MLP, DecoderConfig
 from physlm.models.model import ModelConfig
 from physlm.models.parts.cache import Cache
 from physlm.models.parts.canon import canon_of
-from physlm.models.parts.experts import Experts
+from physlm.models.parts.draws import Draw, initial_std, normal
 from physlm.models.parts.norm import norm_of
-from physlm.models.parts.part import MIXERS, MLPS, draws_of, initial_std, normal
-
-assert parts  # importing it registers the parts
 
 
 class Block(nn.Module):
@@ -30,12 +29,14 @@ class Block(nn.Module):
         super().__init__()
         self.attention_norm = norm_of(config, members)
         self.canon_a = canon_of(config, "A", members, config.width)
-        self.attention = MIXERS[config.mixer](config, members)  # its name whatever it is: draws are keyed by it
+        self.attention = mixers.registry[config.mixer](
+            config, members
+        )  # so named whatever it is: draws are keyed by it
         self.mlp = None
-        if config.mlp != "none":
+        if config.mlp != NO_MLP:
             self.mlp_norm = norm_of(config, members)
             self.canon_c = canon_of(config, "C", members, config.width)
-            self.mlp = MLPS[config.mlp](config, members)
+            self.mlp = mlps.registry[config.mlp](config, members)
 
     def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
         normal = self.attention_norm(x)
@@ -83,12 +84,16 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         return self._run(tokens, None)
 
-    def set_loss_scale(self, share: float) -> None:
-        """Say what share of a step's batch the next pass is: losses of a part's own must not count more than once."""
-        if self.config.mlp == "experts":
-            for part in self.modules():
-                if isinstance(part, Experts):
-                    part.share = share
+    def set_loss_scale(self, scale: float) -> None:
+        """Weigh the parts' own losses, in the passes to come, by the share of a step's batch that a pass has.
+
+        Else a step in several passes would count them several times.
+        """
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            for part in (block.attention, block.mlp):
+                if part is not None:
+                    part.set_loss_scale(scale)
 
     @torch.no_grad()
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
@@ -138,7 +143,7 @@ def initialise(decoder: Decoder, seeds: list[int]) -> None:
     """
     with torch.no_grad():
         for path, module in decoder.named_modules():
-            draws = draws_of(module)
+            draws: Mapping[str, Draw] = getattr(module, "draws", {})
             for own, parameter in module.named_parameters(recurse=False):
                 name = f"{path}.{own}" if path else own
                 if draw := draws.get(own):

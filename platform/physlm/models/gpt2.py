@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from physlm.models.architecture import DecoderConfig, Mixer, Mlp, Positions
+from physlm.models.architecture import DecoderConfig, default
+from physlm.models.block import Positions
 from physlm.models.model import register
 
 
@@ -26,7 +25,7 @@ class Gpt2AbsoluteConfig(DecoderConfig):
     """GPT-2 as published (Radford et al. 2019): an embedding of absolute positions is added to the tokens'."""
 
     type: Literal["gpt2-absolute"] = "gpt2-absolute"
-    positions: Positions = Field("absolute", description="how attention knows of positions")
+    positions: Positions = default("positions", "absolute")
 
 
 @register
@@ -34,7 +33,7 @@ class Gpt2RelativeConfig(DecoderConfig):
     """GPT-2 whose attention adds a learned number for each head and distance (Raffel et al. 2020, without buckets)."""
 
     type: Literal["gpt2-relative"] = "gpt2-relative"
-    positions: Positions = Field("relative", description="how attention knows of positions")
+    positions: Positions = default("positions", "relative")
 
 
 @register
@@ -42,8 +41,8 @@ class Gpt2UniformConfig(DecoderConfig):
     """Part 1's GPT_uni: head i averages the last 2^i tokens, whatever they are."""
 
     type: Literal["gpt2-uniform"] = "gpt2-uniform"
-    mixer: Mixer = Field("uniform", description="what moves information between tokens")
-    positions: Positions = Field("none", description="how attention knows of positions")
+    mixer: str = default("mixer", "uniform")
+    positions: Positions = default("positions", "none")
 
 
 @register
@@ -51,8 +50,8 @@ class Gpt2PositionalConfig(DecoderConfig):
     """Part 1's GPT_pos: attention weights depend on distances alone."""
 
     type: Literal["gpt2-positional"] = "gpt2-positional"
-    mixer: Mixer = Field("positional", description="what moves information between tokens")
-    positions: Positions = Field("none", description="how attention knows of positions")
+    mixer: str = default("mixer", "positional")
+    positions: Positions = default("positions", "none")
 
 
 @register
@@ -60,9 +59,9 @@ class Gpt2ExpertsConfig(DecoderConfig):
     """GPT-2 with 32 experts d → d → d in the place of each MLP, one for each token (Part 3.3)."""
 
     type: Literal["gpt2-experts"] = "gpt2-experts"
-    mlp: Mlp = Field("experts", description="feed-forward layer")
-    mlp_size: float = Field(0.25, gt=0, le=16, description="its hidden size over the usual: 4 widths, gated 8/3 widths")
-    experts: int = Field(32, ge=2, le=4096, description="experts of a mixture")
+    mlp: str = default("mlp", "experts")
+    mlp_size: float = default("mlp_size", 0.25)
+    experts: int = default("experts", 32)
 
 
 @register
@@ -70,4 +69,4 @@ class Gpt2CanonConfig(DecoderConfig):
     """GPT-2 with rotary positions and Canon layers at all four places (Part 4.1)."""
 
     type: Literal["gpt2-canon"] = "gpt2-canon"
-    canon: str = Field("ABCD", pattern="^A?B?C?D?$", description="Canon layers, such as AC or ABCD")
+    canon: str = default("canon", "ABCD")

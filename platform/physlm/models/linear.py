@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from physlm.models.architecture import DecoderConfig, Mixer, Mlp, Norm, Positions
+from physlm.models.architecture import DecoderConfig, default
+from physlm.models.block import Norm, Positions
 from physlm.models.model import register
 
 
 class _LinearConfig(DecoderConfig):
-    positions: Positions = Field("none", description="how attention knows of positions")
-    mlp: Mlp = Field("gated", description="feed-forward layer")
-    norm: Norm = Field("rms", description="layer norm or root-mean-square norm")
-    bias: bool = Field(False, description="whether linear maps and layer norms have biases")
-    tied: bool = Field(False, description="whether the output layer is the token embedding")
+    positions: Positions = default("positions", "none")
+    mlp: str = default("mlp", "gated")
+    norm: Norm = default("norm", "rms")
+    bias: bool = default("bias", False)
+    tied: bool = default("tied", False)
 
 
 @register
@@ -23,8 +22,8 @@ class GlaConfig(_LinearConfig):
     """Gated linear attention (Yang et al. 2023), without short convolutions as published."""
 
     type: Literal["gla"] = "gla"
-    mixer: Mixer = Field("gla", description="what moves information between tokens")
-    short_conv: bool = Field(False, description="whether a recurrence sees a short convolution of its inputs")
+    mixer: str = default("mixer", "gla")
+    short_conv: bool = default("short_conv", False)
 
 
 @register
@@ -32,7 +31,7 @@ class Mamba2Config(_LinearConfig):
     """Mamba2 (Dao and Gu 2024) between MLPs, the Mamba2(mlp) of Part 4.1."""
 
     type: Literal["mamba2"] = "mamba2"
-    mixer: Mixer = Field("mamba2", description="what moves information between tokens")
+    mixer: str = default("mixer", "mamba2")
 
 
 @register
@@ -40,4 +39,4 @@ class GdnConfig(_LinearConfig):
     """Gated DeltaNet (Yang et al. 2024)."""
 
     type: Literal["gdn"] = "gdn"
-    mixer: Mixer = Field("gdn", description="what moves information between tokens")
+    mixer: str = default("mixer", "gdn")

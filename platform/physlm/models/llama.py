@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from physlm.models.architecture import DecoderConfig, Mlp, Norm
+from physlm.models.architecture import DecoderConfig, default
+from physlm.models.block import Norm
 from physlm.models.model import register
 
 
 class _LlamaConfig(DecoderConfig):
-    mlp: Mlp = Field("gated", description="feed-forward layer")
-    norm: Norm = Field("rms", description="layer norm or root-mean-square norm")
-    bias: bool = Field(False, description="whether linear maps and layer norms have biases")
-    tied: bool = Field(False, description="whether the output layer is the token embedding")
+    mlp: str = default("mlp", "gated")
+    norm: Norm = default("norm", "rms")
+    bias: bool = default("bias", False)
+    tied: bool = default("tied", False)
 
 
 @register
@@ -29,7 +28,7 @@ class LlamaCanonConfig(_LlamaConfig):
     """LLaMA with Canon layers at all four places (Part 4.1)."""
 
     type: Literal["llama-canon"] = "llama-canon"
-    canon: str = Field("ABCD", pattern="^A?B?C?D?$", description="Canon layers, such as AC or ABCD")
+    canon: str = default("canon", "ABCD")
 
 
 @register
@@ -39,7 +38,5 @@ class MistralConfig(_LlamaConfig):
     version: ClassVar[int] = 2
 
     type: Literal["mistral"] = "mistral"
-    window: int | None = Field(
-        4096, ge=2, le=1_048_576, description="latest tokens that attention sees; all if not given"
-    )
-    group_size: int = Field(2, ge=1, le=1024, description="query heads that share a head of keys and values")
+    window: int | None = default("window", 4096)
+    group_size: int = default("group_size", 2)

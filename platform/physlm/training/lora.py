@@ -14,8 +14,8 @@ from torch.func import functional_call
 
 from physlm import randomness
 from physlm.models.decoder import Decoder
+from physlm.models.mixers.mixer import Mixer
 from physlm.models.model import ModelConfig
-from physlm.models.parts.part import Part
 from physlm.training.cohort import Cohort
 from physlm.training.config import LoraConfig, OptimizerConfig
 from physlm.training.ranks import ALONE, Ranks
@@ -43,7 +43,7 @@ class _Updates(nn.Module):
             columns = slice(0, frozen.config.width)
             self._add("embedding", frozen.embedding, columns, config.embedding_rank, config.alpha)
         for path, part in frozen.named_modules():
-            for name, blocks in part.adapted.items() if isinstance(part, Part) else ():
+            for name, blocks in part.lora_columns.items() if isinstance(part, Mixer) else ():
                 for block in blocks:
                     self._add(f"{path}.{name}", part.get_parameter(name), block, config.rank, config.alpha)
 
@@ -64,9 +64,9 @@ class _Updates(nn.Module):
             full[name] = full[name] + nn.functional.pad(update, (left, right))
         return full
 
-    def set_loss_scale(self, share: float) -> None:
+    def set_loss_scale(self, scale: float) -> None:
         """As a decoder's."""
-        self._logits[0].decoder.set_loss_scale(share)
+        self._logits[0].decoder.set_loss_scale(scale)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [M, B, T] -> logits [M, B·T, V]."""

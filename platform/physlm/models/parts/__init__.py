@@ -1,7 +1,1 @@
-"""Parts of decoders, one file each; importing the package registers them all."""
-
-import importlib
-import pkgutil
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+"""Pieces that mixers and MLPs are made of: linear maps, norms, positions, convolutions, caches, draws."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from physlm.models.counts import KERNEL
+from physlm.models.counts import KERNEL_SIZE
 from physlm.models.parts.convolution import Convolution
 
 if TYPE_CHECKING:
-    from physlm.models.architecture import DecoderConfig
+    from physlm.models.block import BlockConfig
 
 
 class Canon(Convolution):
@@ -23,11 +23,11 @@ class Canon(Convolution):
 
     def kernel(self) -> Tensor:
         """The weights with the residual in them: one pass over memory less."""
-        here = torch.zeros(KERNEL, 1, dtype=self.weight.dtype, device=self.weight.device)
+        here = torch.zeros(KERNEL_SIZE, 1, dtype=self.weight.dtype, device=self.weight.device)
         here[0] = 1
         return self.weight + here
 
 
-def canon_of(config: DecoderConfig, letter: str, members: int, channels: int) -> Canon | None:
+def canon_of(config: BlockConfig, letter: str, members: int, channels: int) -> Canon | None:
     """The Canon layer at one of the places A, B, C, D, if the config asks for it."""
     return Canon(members, channels) if letter in config.canon else None

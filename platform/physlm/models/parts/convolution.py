@@ -9,9 +9,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from physlm.models.counts import KERNEL
+from physlm.models.counts import KERNEL_SIZE
 from physlm.models.parts.cache import Cache
-from physlm.models.parts.part import uniform
+from physlm.models.parts.draws import uniform
 
 
 class _Convolution(torch.autograd.Function):
@@ -65,9 +65,9 @@ class Convolution(nn.Module):
 
     def __init__(self, members: int, channels: int) -> None:
         super().__init__()
-        bound = 1 / sqrt(KERNEL)
+        bound = 1 / sqrt(KERNEL_SIZE)
         self.draws = {"weight": uniform(-bound, bound)}
-        self.weight = nn.Parameter(torch.empty(members, KERNEL, channels))
+        self.weight = nn.Parameter(torch.empty(members, KERNEL_SIZE, channels))
 
     def kernel(self) -> Tensor:
         """The weights in use, [M, 4, C]; entry k is for the token k places back."""
@@ -81,7 +81,7 @@ class Convolution(nn.Module):
         state = cache.of(self)
         past = state.get("past")
         if past is None:
-            past = tokens.new_zeros(members, batch, KERNEL - 1, channels)
+            past = tokens.new_zeros(members, batch, KERNEL_SIZE - 1, channels)
         tokens = torch.cat([past, tokens], 2)
-        state["past"] = tokens[:, :, 1 - KERNEL :]
-        return convolve(tokens, self.kernel())[:, :, KERNEL - 1 :].reshape(x.shape)
+        state["past"] = tokens[:, :, 1 - KERNEL_SIZE :]
+        return convolve(tokens, self.kernel())[:, :, KERNEL_SIZE - 1 :].reshape(x.shape)

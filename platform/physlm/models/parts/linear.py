@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from physlm.models.parts.part import normal
+from physlm.models.parts.draws import normal
 
 
 class Linear(nn.Module):

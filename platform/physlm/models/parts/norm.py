@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 if TYPE_CHECKING:
-    from physlm.models.architecture import DecoderConfig
+    from physlm.models.block import BlockConfig
 
 EPSILON = 1e-5
-_WORTH_A_CALL = 1 << 15  # numbers of a member; below, a call for each costs more than it saves
+_MIN_NUMBERS_PER_CALL = 1 << 15  # below, a call for each member costs more than it saves
 
 
 class _EachMember(torch.autograd.Function):
@@ -68,7 +68,7 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Which way is taken depends on a member's own tokens alone, as the two sum gradients in different orders: no
         # bit of a member's training may depend on how many are beside it.
-        if x.device.type == "cpu" and x[0].numel() >= _WORTH_A_CALL:
+        if x.device.type == "cpu" and x[0].numel() >= _MIN_NUMBERS_PER_CALL:
             return cast("Tensor", _EachMember.apply(x, self.gain, self.bias))  # type: ignore[no-untyped-call]
         normal = layer_norm(x, x.shape[-1:])
         if self.bias is None:
@@ -110,7 +110,7 @@ class RmsNorm(nn.Module):
         return root_mean_square(x) * self.gain.unsqueeze(1)
 
 
-def norm_of(config: DecoderConfig, members: int) -> LayerNorm | RmsNorm:
+def norm_of(config: BlockConfig, members: int) -> LayerNorm | RmsNorm:
     """The norm that a config asks for."""
     if config.norm == "rms":
         return RmsNorm(members, config.width)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from physlm.models.parts.part import normal
+from physlm.models.parts.draws import normal
 
-_STD = 0.02  # nearly uniform at the start, as with T5
+_INITIAL_STD = 0.02  # nearly uniform at the start, as with T5
 
 
 class RelativeBias(nn.Module):
@@ -19,7 +19,7 @@ class RelativeBias(nn.Module):
     def __init__(self, members: int, heads: int, distances: int, *, bidirectional: bool = False) -> None:
         super().__init__()
         self.ahead = distances - 1 if bidirectional else 0
-        self.draws = {"weight": normal(_STD)}
+        self.draws = {"weight": normal(_INITIAL_STD)}
         self.weight = nn.Parameter(torch.empty(members, heads, self.ahead + distances))
 
     def forward(self, queries: int, keys: int) -> Tensor:

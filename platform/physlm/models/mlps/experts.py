@@ -8,45 +8,68 @@ doesn't depend on what it happens to be evaluated with.
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import gelu, one_hot
+from pydantic import Field
 
-from physlm.models.parts.cache import Cache
-from physlm.models.parts.linear import Linear
-from physlm.models.parts.part import Part, initial_std, mlp, normal, residual_std
+from physlm.models.counts import Counts, affine
+from physlm.models.mlps.mlp import HiddenConfig, Mlp, register
+from physlm.models.parts.draws import initial_std, normal, residual_std
 
 if TYPE_CHECKING:
-    from physlm.models.architecture import DecoderConfig
+    from torch import Tensor
+
+    from physlm.models.parts.cache import Cache
 
 
-class _Balance(torch.autograd.Function):
-    """Adds to the gradient of the router's shares what the balance loss would, were it a summand of the loss."""
+class ExpertsConfig(HiddenConfig):
+    """Knobs of a mixture of experts."""
 
-    @staticmethod
-    def forward(ctx: Any, shares: Tensor, pull: Tensor) -> Tensor:
-        ctx.save_for_backward(pull)
-        return shares.view_as(shares)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (pull,) = ctx.saved_tensors
-        return gradients[0] + pull, None
+    experts: int = Field(8, ge=2, le=4096, description="experts of a mixture")
+    top_k: int = Field(1, ge=1, le=64, description="experts that a token is sent to")
+    capacity: float = Field(
+        2.0, gt=0, le=64, description="tokens that an expert takes in training, over its fair share"
+    )
+    balance: float = Field(0.01, ge=0, le=10, description="weight of the loss that evens out the experts' load")
 
 
-@mlp("experts")
-class Experts(Part):
-    """Sends each token to its `top_k` experts and adds their answers, weighted by the router's shares.
+def _hidden(config: ExpertsConfig) -> int:
+    return config.hidden_size(4 * config.width)
+
+
+@register
+class Experts(Mlp[ExpertsConfig]):
+    """Sends each token to its `top_k` experts and adds their answers, weighted by the router's probabilities.
 
     load [M, E]: share of the last batch's tokens that chose each expert; dropped [M]: share that found no room.
-    share: weight of the balance loss of the next pass; of a step in several passes it is each one's share.
+    loss_scale: weight of the balance loss of the next pass; of a step in several passes it is each one's share.
     """
 
-    def __init__(self, config: DecoderConfig, members: int) -> None:
+    name = "experts"
+    config_type = ExpertsConfig
+    examples = ({"experts": 4, "top_k": 2}, {"experts": 4, "capacity": 0.5, "bias": False}, {"mlp_size": 0.25})
+
+    @classmethod
+    def check(cls, config: ExpertsConfig) -> None:
+        if config.top_k > config.experts:
+            raise ValueError(f"top_k: {config.top_k} is more than the {config.experts} experts")
+
+    @classmethod
+    def counts(cls, config: ExpertsConfig, context: int) -> Counts:
+        width, hidden, top_k = config.width, _hidden(config), config.top_k
+        one = affine(width, hidden, config.bias) + affine(hidden, width, config.bias)
+        kept = round(top_k * max(1.0, config.capacity) * (width + 2 * hidden + width))
+        router = affine(width, config.experts, False) + Counts(kept=4 * config.experts)
+        return router + Counts(config.experts * one.parameters, top_k * one.flops, kept)
+
+    def __init__(self, config: ExpertsConfig, members: int) -> None:
+        import torch
+        from torch import nn
+
+        from physlm.models.parts.linear import Linear
+
         super().__init__(config, members)
-        width, hidden, self.experts, self.top_k = config.width, config.hidden, config.experts, config.top_k
+        width, hidden, self.experts, self.top_k = config.width, _hidden(config), config.experts, config.top_k
         self.capacity, self.balance = config.capacity, config.balance
         std = initial_std(width)
         self.router = Linear(members, width, self.experts, std=std, bias=False)
@@ -58,18 +81,33 @@ class Experts(Part):
             self.up_bias = nn.Parameter(torch.empty(members, self.experts, hidden))
             self.down_bias = nn.Parameter(torch.empty(members, self.experts, width))
         self.load = self.dropped = torch.empty(0)
-        self.share = 1.0
+        self.loss_scale = 1.0
+
+    def set_loss_scale(self, scale: float) -> None:
+        self.loss_scale = scale
+
+    def excess_flops(self, batch: int, context: int) -> float:
+        """Of slots that stay empty: all experts have as many as the one that most tokens chose."""
+        _, _, width, hidden = self.up.shape
+        tokens = batch * context
+        room = int((self.load * tokens * self.top_k).round().max())
+        return (self.experts * room - tokens * self.top_k) * 4 * width * hidden / tokens
 
     def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
+        from torch.nn.functional import one_hot
+
+        from physlm.models.parts.gradient import add_gradient
+
         n = x.shape[1]
-        shares = self.router(x).float().softmax(-1)  # [M, n, E]
-        chosen = shares.detach().topk(self.top_k, -1).indices  # [M, n, k]
+        probabilities = self.router(x).float().softmax(-1)  # [M, n, E]
+        chosen = probabilities.detach().topk(self.top_k, -1).indices  # [M, n, k]
         taken = one_hot(chosen, self.experts).sum(2)  # [M, n, E], 0 or 1
         self.load = taken.sum(1) / (n * self.top_k)
         if self.training and self.balance:
-            pull = self.share * self.balance * self.experts / n * self.load.unsqueeze(1)
-            shares = cast("Tensor", _Balance.apply(shares, pull))  # type: ignore[no-untyped-call]
-        weights = shares.gather(-1, chosen)
+            # The gradient of loss_scale · balance · E · Σ_e load_e · mean probability_e, its load taken as constant.
+            slope = self.loss_scale * self.balance * self.experts / n * self.load.unsqueeze(1)
+            probabilities = add_gradient(probabilities, slope)
+        weights = probabilities.gather(-1, chosen)
         if self.top_k > 1:
             weights = weights / weights.sum(-1, keepdim=True)
         place, room = self._places(taken, chosen, batch)
@@ -93,6 +131,9 @@ class Experts(Part):
 
     def _answers(self, x: Tensor, chosen: Tensor, place: Tensor, room: int) -> Tensor:
         """What the experts say of each choice, [M, n, k, d]; zero where there was no room."""
+        import torch
+        from torch.nn.functional import gelu
+
         members, n, width = x.shape
         slots = self.experts * room
         # One slot and one token more, both of no content: where what finds no room goes to and comes from.
@@ -108,6 +149,8 @@ class Experts(Part):
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x [M·E, n, in], weight [M, E, in, out], bias [M, E, out] -> [M·E, n, out]."""
+    import torch
+
     if bias is None:
         return torch.bmm(x, weight.flatten(0, 1))
     return torch.baddbmm(bias.flatten(0, 1).unsqueeze(1), x, weight.flatten(0, 1))
@@ -115,6 +158,8 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _rows(table: Tensor, index: Tensor) -> Tensor:
     """Rows of each member's own table; table [M, n, d], index int64 [M, m] -> [M, m, d]."""
+    import torch
+
     members, n, width = table.shape
     first = torch.arange(members, device=table.device).unsqueeze(1) * n
     return table.flatten(0, 1).index_select(0, (index + first).flatten()).view(members, -1, width)

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import silu, softplus
-
-from physlm.models.parts.cache import Cache
-from physlm.models.parts.linear import Linear
-from physlm.models.parts.mamba2 import draw_log_rate, draw_step_bias, within_chunk
-from physlm.models.parts.norm import root_mean_square
-from physlm.models.parts.part import Part, initial_std, mixer, residual_std
-from physlm.models.parts.recurrence import HeadNorm, State, Streams, chunks, fused, unchunk
+from physlm.models.counts import Counts, affine
+from physlm.models.mixers.mixer import register
+from physlm.models.mixers.recurrence import Recurrence, RecurrenceConfig
+from physlm.models.parts.draws import initial_std, log_decay_rate, residual_std, step_bias
 
 if TYPE_CHECKING:
-    from physlm.models.architecture import DecoderConfig
+    from torch import Tensor
 
-_CHUNK = 32
+    from physlm.models.parts.cache import Cache
+
+_CHUNK_TOKENS = 32
 
 
 def gated_delta_rule(
@@ -32,15 +28,19 @@ def gated_delta_rule(
     Within a chunk, what each token writes follows from a triangular system (the paper's UT transform).
     Returns o [R, T, H, V] and the last state.
     """
+    import torch
+
+    from physlm.models.parts.scan import chunks, decay_within, fused, unchunk
+
     if kernel := fused(q, "gated_delta_rule", "chunk_gated_delta_rule"):
         o, state = kernel(q, k, v, decay, beta, scale=1.0, initial_state=state, output_final_state=True)
         return o, state
     context = q.shape[1]
-    size = min(_CHUNK, context)
+    size = min(_CHUNK_TOKENS, context)
     q_, k_, v_, beta_ = (chunks(x, size) for x in (q, k, v, beta.unsqueeze(-1)))
     total = chunks(decay, size).cumsum(-1)
     since, end = total.exp().unsqueeze(-1), total[..., -1:]
-    between = within_chunk(total)
+    between = decay_within(total)
     keyed = k_ * beta_
     system = ((keyed @ k_.transpose(-1, -2)) * between).tril(-1)
     right = torch.cat([v_ * beta_, keyed * since], -1)
@@ -56,27 +56,58 @@ def gated_delta_rule(
     return unchunk(torch.stack(outputs, 2), context), state
 
 
-@mixer("gdn")
-class GatedDeltaNet(Part):
+@register
+class GatedDeltaNet(Recurrence):
     """out(norm(o) ⊙ silu(gate)), o from the recurrence over normalised queries and keys, and values."""
 
-    def __init__(self, config: DecoderConfig, members: int) -> None:
+    name = "gdn"
+    expansion = 1.5
+    examples = ({"short_conv": False, "heads": 4, "expand": 1.0}, {"canon": "ABCD", "state": 3, "expand": 0.5})
+
+    @classmethod
+    def counts(cls, config: RecurrenceConfig, context: int) -> Counts:
+        width, heads, value = config.width, config.heads, cls.value_size(config)
+        keys, values = heads * cls.key_size(config), heads * value
+        qkv = affine(width, 2 * keys + values, False) + cls.input_counts(config, 2 * keys + values)
+        steps = affine(width, 2 * heads, False) + Counts(2 * heads)
+        kept = 8 * keys + 6 * values + 4 * heads * min(_CHUNK_TOKENS, context)
+        recurrence = Counts(0, 6 * keys * value, kept, keys * value)
+        out = Counts(value, 0, 2 * values) + affine(width, values, False) + affine(values, width, False)
+        return qkv + steps + recurrence + out
+
+    def __init__(self, config: RecurrenceConfig, members: int) -> None:
+        import torch
+        from torch import nn
+
+        from physlm.models.parts.linear import Linear
+        from physlm.models.parts.scan import HeadNorm, Inputs
+
         super().__init__(config, members)
-        width, self.heads, self.keys, self.values = config.width, config.heads, config.key_size, config.value_size
+        width, self.heads, self.keys, self.values = (
+            config.width,
+            config.heads,
+            self.key_size(config),
+            self.value_size(config),
+        )
         std = initial_std(width)
         inner = self.heads * (2 * self.keys + self.values)
         self.qkv = Linear(members, width, inner, std=std, bias=False)
-        self.adapted = {"qkv.weight": (slice(0, self.heads * self.keys), slice(2 * self.heads * self.keys, inner))}
-        self.streams = Streams(config, members, inner)
+        self.lora_columns = {"qkv.weight": (slice(0, self.heads * self.keys), slice(2 * self.heads * self.keys, inner))}
+        self.streams = Inputs(config, members, inner)
         self.steps = Linear(members, width, 2 * self.heads, std=std, bias=False)  # of writing and of forgetting
         self.gate = Linear(members, width, self.heads * self.values, std=std, bias=False)
-        self.draws = {"step_bias": draw_step_bias, "log_rate_bias": draw_log_rate}
+        self.draws = {"step_bias": step_bias, "log_rate_bias": log_decay_rate}
         self.step_bias = nn.Parameter(torch.empty(members, self.heads))
         self.log_rate_bias = nn.Parameter(torch.empty(members, self.heads))  # of no decay, as published
         self.head_norm = HeadNorm(members, self.values)
         self.out = Linear(members, self.heads * self.values, width, std=residual_std(config), bias=False)
 
     def forward(self, x: Tensor, batch: int, cache: Cache | None = None) -> Tensor:
+        from torch.nn.functional import silu, softplus
+
+        from physlm.models.parts.norm import root_mean_square
+        from physlm.models.parts.scan import State
+
         members, n, _ = x.shape
         shape = (members * batch, n // batch, self.heads, -1)
         streams = self.streams(self.qkv(x), batch, cache, always_silu=True)
@@ -93,3 +124,7 @@ class GatedDeltaNet(Part):
         gated = self.head_norm(o).reshape(members, n, -1) * silu(self.gate(x))
         mixed: Tensor = self.out(gated)
         return mixed
+
+    def excess_flops(self, batch: int, context: int) -> float:
+        """Of the triangular system, the scores and the outputs within whole chunks."""
+        return self.heads * 2 * min(_CHUNK_TOKENS, context) * (2 * self.keys + self.values)

@@ -1,4 +1,4 @@
-"""What linear mixers share: chunks of tokens, the scan over their states, the short convolution, the output gate.
+"""Pieces of linear mixers: chunks of tokens, the scan over their states, the short convolution, the norm of heads.
 
 A recurrence runs over rows (members and their batch folded together) and heads, q, k [R, T, H, K], v [R, T, H, V],
 with a state [R, H, K, V]. Within a chunk all is matrix products; between chunks only the state goes on. Where
@@ -22,7 +22,7 @@ from physlm.models.parts.convolution import Convolution
 from physlm.models.parts.norm import root_mean_square
 
 if TYPE_CHECKING:
-    from physlm.models.architecture import DecoderConfig
+    from physlm.models.mixers.recurrence import RecurrenceConfig
 
 
 @once
@@ -66,10 +66,18 @@ def scan(decay: Tensor, update: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(before, 2), state
 
 
-class Streams(nn.Module):
-    """What a recurrence is fed: Canon B if wanted, then the short convolution with SiLU if wanted."""
+def decay_within(total: Tensor) -> Tensor:
+    """exp of the log decay from token j to token i ≥ j, 0 elsewhere; total [..., C] from the start -> [..., C, C]."""
+    size = total.shape[-1]
+    ahead = torch.ones(size, size, dtype=torch.bool, device=total.device).triu_(1)
+    between = total.unsqueeze(-1) - total.unsqueeze(-2)
+    return between.masked_fill(ahead, float("-inf")).exp()  # before exp, which would overflow ahead
 
-    def __init__(self, config: DecoderConfig, members: int, channels: int) -> None:
+
+class Inputs(nn.Module):
+    """Prepares what a recurrence is fed: Canon B if wanted, then the short convolution with SiLU if wanted."""
+
+    def __init__(self, config: RecurrenceConfig, members: int, channels: int) -> None:
         super().__init__()
         self.canon = canon_of(config, "B", members, channels)
         self.short = Convolution(members, channels) if config.short_conv else None
