@@ -28,7 +28,7 @@ model: {type: gpt2, layers: 1, heads: 1}
 training: {batch_size: 8, optimizer: {lr: 1e-2}}
 vary:
   model.width: [8, 12, 16]
-  training.exposures: [20, 40, 80]
+  training.exposures: [10, 20, 40]
 seeds: [0, 1]
 measure: [knowledge_bits, loss]
 probe: [linear]
@@ -90,12 +90,14 @@ def test_s3_holds_the_same_catalogue(folder: Path, local: pl.DataFrame, s3_serve
     assert found.select(same).equals(local.select(same))
 
 
-def test_what_is_observed_gets_its_page_where_a_law_cannot_be_fitted(tmp_path: Path) -> None:
-    text = TINY.replace("[20, 40, 80]", "[20, 40]").replace("[8, 12, 16]", "[8, 16]")
-    outcome = run("store", text=text, folder=tmp_path)
+@pytest.mark.usefixtures("local")
+def test_what_is_observed_gets_its_page_where_a_law_cannot_be_fitted(folder: Path) -> None:
+    """A part of the runs that are in the store."""
+    text = TINY.replace("[10, 20, 40]", "[10, 20]").replace("[8, 12, 16]", "[8, 16]")
+    outcome = run("local", text=text, folder=folder)
     assert outcome.returncode == 2
     assert outcome.stderr.splitlines()[-1].startswith("error: laws: capacity can't be fitted: ")
-    page = Path(outcome.stdout.split("page: ")[1].strip()).read_text()
+    page = (folder / outcome.stdout.split("page: ")[1].strip()).read_text()
     assert "The law capacity can&#39;t be fitted" in page
     assert "Learning curves" in page
 
