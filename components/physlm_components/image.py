@@ -1,8 +1,7 @@
 """The image that components run in."""
 
-import os
-
 import physlm
+from physlm import environment
 
-IMAGE = os.environ.get("PHYSLM_IMAGE", f"physlm:{physlm.__version__}")
+IMAGE = environment.text(environment.IMAGE) or f"physlm:{physlm.__version__}"
 """Read from PHYSLM_IMAGE when components are imported, hence compiled; made from components/Containerfile."""

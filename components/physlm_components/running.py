@@ -9,13 +9,15 @@ A body prints one JSON object a line on its standard output, among whatever else
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from physlm import errors, steps
+from physlm import environment, errors, steps
 from physlm.errors import Interrupted, PhyslmError
 from physlm.experiment import Experiment
 from physlm.steps import Event, Listener
@@ -28,6 +30,7 @@ def running() -> Iterator[Listener]:
 
     SIGTERM, with which a cluster takes a pod away, interrupts like Ctrl-C, so that training stores its state.
     """
+    os.environ.pop("MPLBACKEND", None)
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield _printer()
@@ -36,7 +39,7 @@ def running() -> Iterator[Listener]:
     except KeyboardInterrupt:
         _end(Interrupted("stopped; everything done so far is stored"))
     except Exception as error:
-        traceback.print_exc()
+        print(environment.redacted(traceback.format_exc()), file=sys.stderr)
         _end(PhyslmError(f"{type(error).__name__}: {error}"))
     finally:
         signal.signal(signal.SIGTERM, former)
@@ -79,5 +82,5 @@ def _printer() -> Listener:
 
 
 def _end(error: PhyslmError) -> None:
-    print(json.dumps({"error": type(error).__name__, "text": str(error)}), flush=True)
+    print(json.dumps({"error": type(error).__name__, "text": environment.redacted(str(error))}), flush=True)
     raise SystemExit(1)

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from kfp.compiler import Compiler
 
+from physlm import environment
 from physlm.errors import ExperimentError, Interrupted, PhyslmError, UserError
 from physlm.experiment import Experiment
 from physlm.launch.kubeflow import Kubeflow, Submission
@@ -121,7 +122,7 @@ def submit(
     Returns `run_id` and `url`. Raises UserError for what can't be asked for or isn't allowed, and PhyslmError if the
     server can't be reached or the run has failed.
     """
-    host = host or os.environ.get("PHYSLM_KFP_HOST")
+    host = host or environment.text(environment.KFP_HOST)
     if not host:
         raise UserError("PHYSLM_KFP_HOST must be set to the address of the Kubeflow Pipelines API, or --host be given")
     if "@" in store:

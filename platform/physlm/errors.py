@@ -57,7 +57,7 @@ class MissingObject(StoreError):
 
 
 class CorruptObject(StoreError):
-    """The stored bytes don't match their checksum."""
+    """The stored bytes don't match their checksum, or aren't what belongs under the key."""
 
 
 class TelemetryError(PhyslmError):

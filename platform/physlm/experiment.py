@@ -96,7 +96,7 @@ class Experiment:
     @cached_property
     def experiment_id(self) -> str:
         """12 hex digits of the hash of the file's meaning; comments and order don't count."""
-        return digest(self.file.model_dump(mode="json", exclude_defaults=True))[:12]
+        return digest(_plain(self.file.model_dump(mode="json", exclude_defaults=True)))[:12]
 
     @property
     def key(self) -> str:
@@ -207,6 +207,8 @@ def parse(text: str, known: Mapping[str, Sequence[str]] | None = None) -> Experi
     for key, items in named.items():
         if len(set(items)) < len(items):
             raise ExperimentError(f"{key}: {items} holds a value twice; give each once")
+    if any(isinstance(seed, bool) for seed in data.get("seeds", ())):
+        raise ExperimentError("seeds: true and false are no seeds; a seed is an integer such as 0")
     if bad := [seed for seed in file.seeds if not 0 <= seed < 2**32]:
         raise ExperimentError(f"seeds: {bad[0]} is out of range; a seed is an integer from 0 to 4294967295")
     runs = tuple(_expand(file))
@@ -362,17 +364,31 @@ def _lookup(run: Run, path: str) -> Any:
     value: Any = run
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
-    return value
+    return list(value) if isinstance(value, tuple) else value  # as the file has it
+
+
+def _order(value: Any) -> tuple[str, Any]:
+    """Sorts values of any kinds: numbers among themselves, and all others by how they are written."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return ("", value) if is_number else (type(value).__name__, str(value))
+
+
+def _plain(value: Any) -> Any:
+    """The value with 40.0 as 40: what is written otherwise and means the same is one experiment."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 def _check_hold_out(experiment: Experiment) -> None:
     for path, values in experiment.file.hold_out.items():
-        present = {_lookup(run, path) for run in experiment.runs}
+        found = [_lookup(run, path) for run in experiment.runs]
         for value in values:
-            if value not in present:
-                raise ExperimentError(
-                    f"hold_out.{path}: no run has {value!r}; the values are {', '.join(map(str, sorted(present)))}"
-                )
+            if value not in found:
+                known = dict.fromkeys(str(each) for each in sorted(found, key=_order))
+                raise ExperimentError(f"hold_out.{path}: no run has {value!r}; the values are {', '.join(known)}")
     if experiment.file.hold_out and all(experiment.held_out(run) for run in experiment.runs):
         raise ExperimentError("hold_out: every run is held out, so nothing is left to fit; hold out fewer values")
 

@@ -95,6 +95,8 @@ class Registry(Mapping[str, T], Generic[T]):
 
 def nearest(word: str, names: Sequence[str]) -> str:
     """What was probably meant, as the end of a sentence: "did you mean 'lr'?", or all that would be right."""
+    if not names:
+        return "there are none"
     close = [name for name in names if name.lower() == word.lower()] or get_close_matches(word, names, n=1, cutoff=0.5)
     if not close:  # the last part alone, for paths
         tails = {name.rpartition(".")[2]: name for name in names}

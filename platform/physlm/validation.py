@@ -18,9 +18,22 @@ T = TypeVar("T")
 
 def validate(check: Callable[[Any], T], value: Any, where: str, names: Sequence[str]) -> T:
     try:
-        return check(value)
+        found = check(value)
     except ValidationError as error:
         raise ExperimentError(_sentence(error, where, names)) from None
+    if isinstance(found, BaseModel) and isinstance(value, Mapping):
+        _refuse_truth_values(found, value, where)
+    return found
+
+
+def _refuse_truth_values(found: BaseModel, value: Mapping[str, Any], where: str) -> None:
+    """true would be taken for 1, and false for 0. Raises ExperimentError where a number is asked for."""
+    for name, given in value.items():
+        taken = getattr(found, name, None)
+        if isinstance(given, bool) and isinstance(taken, int | float) and not isinstance(taken, bool):
+            raise ExperimentError(f"{where}.{name}: {str(given).lower()} is not valid: write a number".lstrip("."))
+        if isinstance(given, Mapping) and isinstance(taken, BaseModel):
+            _refuse_truth_values(taken, given, f"{where}.{name}")
 
 
 def _sentence(error: ValidationError, where: str, names: Sequence[str]) -> str:

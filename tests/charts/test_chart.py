@@ -248,6 +248,9 @@ def test_rules_and_dashboard_arrive_whole(render: Render, binary: Callable[[str]
         ("podMonitor.enabled=maybe", "at '/podMonitor/enabled'"),
         ("podMonitor.interval=15", "at '/podMonitor/interval'"),
         ("fullnameOverride=Not_a_name", "at '/fullnameOverride'"),
+        ("queue=null", "missing property 'queue'"),
+        ("launcher.rbac=null", "at '/launcher': missing property 'rbac'"),
+        ("metrics.port=null", "at '/metrics': missing property 'port'"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(helm: Helm, value: str, message: str) -> None:

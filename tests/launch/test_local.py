@@ -56,17 +56,6 @@ def test_a_rank_has_a_gpu_or_a_core_to_itself(
     assert local.Workers.make(processes, nproc) == local.Workers(*expected)
 
 
-@pytest.mark.parametrize(("processes", "asked", "expected"), [(2, None, 4), (2, "3", 3), (2, "8", 4), (9, "", 1)])
-def test_processes_share_the_cores_and_keep_to_what_is_asked(
-    processes: int, asked: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if asked is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert local.threads(processes) == expected
-
-
 def test_shards_side_by_side_have_gpus_of_their_own() -> None:
     assert [local.gpus_of(shard, 2, list("0123")) for shard in range(2)] == [["0", "1"], ["2", "3"]]
     assert [local.gpus_of(shard, 1, list("01")) for shard in range(3)] == [["0"], ["1"], ["0"]]

@@ -7,6 +7,7 @@ A piece of evidence is cited as `<law>@<id>`. Nothing is taken back: a law that 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from physlm.catalog import sealed
-from physlm.errors import UserError
+from physlm.errors import CorruptObject, UserError
 from physlm.fitting import Fit
 from physlm.laws import describe
 from physlm.store.store import Store
@@ -117,8 +118,14 @@ def catalogue(store: Store) -> Iterator[Entry]:
     """All laws with evidence, by name."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for key in store.list("laws/"):
-        document = sealed.read(store, key)
-        found.setdefault(document["law"], []).append(document)
+        try:
+            document = sealed.read(store, key)
+            law = str(document["law"])
+        except (CorruptObject, KeyError, AttributeError, TypeError) as error:
+            why = str(error) if isinstance(error, CorruptObject) else f"{key} is no fit of a law"
+            warnings.warn(f"left out: {why}", stacklevel=2)
+            continue
+        found.setdefault(law, []).append(document)
     for law, evidence in sorted(found.items()):
         yield Entry(law, evidence[-1]["latex"], tuple(evidence))
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 from physlm.errors import Interrupted, PhyslmError, UserError
 
 
 def main() -> None:
     """Run the command line; errors made by the user end with code 2, others with 1, Ctrl-C with 130."""
-    from physlm.cli.app import app
-    from physlm.cli.console import fail
+    from physlm import environment
 
+    environment.guard()
+    from physlm.cli.app import app
+    from physlm.cli.console import fail, warn
+
+    warnings.showwarning = lambda message, *_, **__: warn(str(message))
     try:
         app(standalone_mode=True)
     except Interrupted as error:

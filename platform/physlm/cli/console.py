@@ -4,30 +4,61 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from physlm.steps import Event, Listener
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-output = Console(highlight=False, soft_wrap=True)
+# Of what a terminal takes as a command; line breaks and tabs are text.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are shown as such, so that none reaches a terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class _Console(Console):
+    """A console for the text of people: brackets are no markup, colons no emoji, control characters are shown.
+
+    What is to be styled is given as `rich.text.Text`. Off a terminal lines are as long as they are, so that a program
+    that reads them finds whole words.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string as text."""
+        return super().render_str(visible(text), **options)
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
+        """Columns and rows."""
+        return super().size if self.is_terminal else ConsoleDimensions(_ENDLESS, 25)
+
+
+_ENDLESS = 1_000_000  # columns
+
+errors = _Console(stderr=True)
+output = _Console()
 
 
 def fail(sentence: str) -> None:
     """Say what went wrong."""
-    errors.print("[bold red]error:[/] ", end="")
-    errors.print(sentence, markup=False)
+    errors.print(Text.assemble(("error: ", "bold red"), visible(sentence)))
 
 
-def plain(text: str) -> str:
-    """Text whose brackets are no markup."""
-    return escape(text)
+def warn(sentence: str) -> None:
+    """Say what is not as it should be, though the work goes on."""
+    errors.print(Text.assemble(("warning: ", "bold yellow"), visible(sentence)))
 
 
 def print_json(value: Any) -> None:
@@ -50,7 +81,7 @@ def progress(quiet: bool = False) -> Iterator[Listener]:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("[dim]{task.fields[text]}[/]"),
+            TextColumn("{task.fields[text]}", style="dim", markup=False),
             console=errors,
         ) as bars:
             yield _bars(bars)
@@ -64,7 +95,7 @@ def _bars(bars: Progress) -> Listener:
     def on_event(event: Event) -> None:
         if event.step not in tasks:
             tasks[event.step] = bars.add_task(event.step, text="")
-        bars.update(tasks[event.step], completed=event.done, total=max(event.total, 1e-12), text=event.text)
+        bars.update(tasks[event.step], completed=event.done, total=max(event.total, 1e-12), text=visible(event.text))
 
     return on_event
 
@@ -77,6 +108,6 @@ def _lines() -> Listener:
         tenth = int(10 * event.done / event.total) if event.total else 0
         if tenth > shown.get(event.step, -1):
             shown[event.step] = tenth
-            errors.print(f"{event.step}: {10 * tenth} %" + (f"  {event.text}" if event.text else ""), markup=False)
+            errors.print(f"{event.step}: {10 * tenth} %" + (f"  {event.text}" if event.text else ""))
 
     return on_event

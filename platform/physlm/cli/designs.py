@@ -118,7 +118,7 @@ def _stops(fit: fitting.Fit, name: str, enough: float | None, as_json: bool) -> 
             {"stop": True, "quantity": name, "value": e.value, "low": e.interval.low, "high": e.interval.high}
         )
     else:
-        console.output.print(f"stop: {told} is narrow enough, within {enough:.2%} of the estimate", markup=False)
+        console.output.print(f"stop: {told} is narrow enough, within {enough:.2%} of the estimate")
     return True
 
 
@@ -149,4 +149,4 @@ def _write(text: str, told: str, output: Path | None, as_json: bool) -> None:
     elif output is None:
         typer.echo(f"# {told}\n{text}", nl=False)
     else:
-        console.output.print(f"{output}: {told}", markup=False)
+        console.output.print(f"{output}: {told}")

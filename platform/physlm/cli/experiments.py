@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from physlm import catalog, probes, steps
 from physlm import experiment as experiments
@@ -75,7 +76,8 @@ def plan(file: File, as_json: Json = False) -> None:
     if as_json:
         console.print_json({**document, "seconds": times})
         return
-    console.output.print(f"[bold]{document['experiment']}[/] {document['experiment_id']}: {document['question']}")
+    title = f" {document['experiment_id']}: {document['question']}"
+    console.output.print(Text.assemble((document["experiment"], "bold"), console.visible(title)))
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim")
     table.add_column()
@@ -148,7 +150,6 @@ def train(
     console.output.print(
         f"{totals['runs']:,} runs are trained{diverged}: {totals['tokens']:,} tokens, {totals['flops']:.3g} FLOPs, "
         f"{totals['seconds']:,.1f} s of training",
-        markup=False,
     )
 
 
@@ -173,8 +174,8 @@ def _show(store: Store, experiment: Experiment, as_json: bool) -> None:
         console.print_json(document)
     else:
         for fit in fits:
-            console.output.print(fit.summary(), markup=False)
-        console.output.print(f"page: {where}", markup=False)
+            console.output.print(fit.summary())
+        console.output.print(f"page: {where}")
     if refused:
         name, reason = next(iter(refused.items()))
         raise LawDataError(f"laws: {name} can't be fitted: {reason}")
@@ -256,4 +257,4 @@ def submit(
     if as_json:
         console.print_json(result)
     else:
-        console.output.print(f"submitted: {result['url']}", markup=False)
+        console.output.print(f"submitted: {result['url']}")

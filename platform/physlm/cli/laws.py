@@ -126,12 +126,12 @@ def fit(
         if groups:
             documents[-1]["universality"] = groups.to_json()
         if not as_json:
-            console.output.print(each.summary(), markup=False)
+            console.output.print(each.summary())
             for outcome in tried[1:]:
                 turned = outcome.refused or ", ".join(outcome.flips) or "nothing turns"
-                console.output.print(f"  {outcome.name}: {turned}", markup=False)
+                console.output.print(f"  {outcome.name}: {turned}")
             if groups:
-                console.output.print(groups.summary(), markup=False)
+                console.output.print(groups.summary())
     if as_json:
         console.print_json(documents if len(documents) != 1 else documents[0])
 
@@ -153,8 +153,8 @@ def _chained(first: str | None, second: str, table: pl.DataFrame, options: dict[
         console.print_json(made.to_json())
         return
     for each in (made.first, made.second):
-        console.output.print(each.summary(), markup=False)
-    console.output.print(made.summary(), markup=False)
+        console.output.print(each.summary())
+    console.output.print(made.summary())
 
 
 def equivalent(
@@ -179,7 +179,7 @@ def equivalent(
         console.print_json({name: asdict(each) for name, each in found.items()})
         return
     for name, each in found.items():
-        console.output.print(f"{name}: {each.summary()}", markup=False)
+        console.output.print(f"{name}: {each.summary()}")
 
 
 def _reference(rows: pl.DataFrame, reference: float | None) -> float:
@@ -248,11 +248,11 @@ def advise(
     if as_json:
         console.print_json(asdict(result))
         return
-    console.output.print(told, markup=False)
+    console.output.print(told)
     for name in beyond:
         low, high = advice.tested_range(found)[name]
-        console.output.print(f"  beyond the tested {name} from {low:.4g} to {high:.4g}: an extrapolation", markup=False)
-    console.output.print(f"  the law is {found.verdict}: {found.reason}", markup=False)
+        console.output.print(f"  beyond the tested {name} from {low:.4g} to {high:.4g}: an extrapolation")
+    console.output.print(f"  the law is {found.verdict}: {found.reason}")
 
 
 def preregister(
@@ -295,7 +295,7 @@ def show(law: Name, as_json: Json = False) -> None:
     if as_json:
         console.print_json(laws.describe(form))
         return
-    console.output.print(f"{cls.title}\n  {cls.latex}\n  {cls.source}", markup=False)
+    console.output.print(f"{cls.title}\n  {cls.latex}\n  {cls.source}")
     variables = Table(box=None, pad_edge=False)
     for heading in ("variable", "meaning", "unit", "in a catalogue"):
         variables.add_column(heading)
@@ -305,11 +305,11 @@ def show(law: Name, as_json: Json = False) -> None:
     for heading in ("parameter", "meaning", "unit", "published"):
         parameters.add_column(heading)
     for p in form.parameters:
-        parameters.add_row(console.plain(p.name), p.meaning, p.unit, "; ".join(map(str, p.anchors)))
+        parameters.add_row(p.name, p.meaning, p.unit, "; ".join(map(str, p.anchors)))
     console.output.print(variables)
     console.output.print(parameters)
     for rival in cls.rivals:
-        console.output.print(f"rival: {rival.name}: {rival.latex}", markup=False)
+        console.output.print(f"rival: {rival.name}: {rival.latex}")
 
 
 def catalog(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from physlm import models, runs
+from physlm import docstrings, models, runs
 from physlm.cli import console
 from physlm.cli.experiments import Json
 from physlm.errors import ExperimentError
@@ -56,7 +56,7 @@ def list_models(
         table.add_row(name, *counts, _summary(name))
     console.output.print(table)
     for name, reason in left_out.items():
-        console.errors.print(f"{name} is left out: {reason}", markup=False)
+        console.errors.print(f"{name} is left out: {reason}")
 
 
 def show(
@@ -73,7 +73,7 @@ def show(
     if as_json:
         console.print_json({"model": config.model_dump(mode="json"), "summary": _summary(name), **needs})
         return
-    console.output.print(f"[bold]{name}[/]: {_summary(name)}")
+    console.output.print(Text.assemble((name, "bold"), f": {_summary(name)}"))
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim")
     table.add_column()
@@ -100,7 +100,7 @@ def _needs(config: ModelConfig, vocabulary: int, context: int, batch: int) -> di
 
 
 def _summary(name: str) -> str:
-    return inspect.cleandoc(models.registry[name].__doc__ or "").splitlines()[0].rstrip(".")
+    return docstrings.of_class(models.registry[name]).partition("\n")[0].rstrip(".")
 
 
 def _bytes(size: float) -> str:

@@ -83,7 +83,7 @@ def _print_grid(task: Task[Any], instances: Instances, i: int, label: str | None
     columns = [max(len(str(row[j])) for row in rows.values()) for j in range(len(words))]
     for name, row in rows.items():
         cells = " ".join(f"{cell!s:>{size}}" for cell, size in zip(row, columns, strict=True))
-        console.output.print(f"{name:<{width}}  {cells}", markup=False)
+        console.output.print(f"{name:<{width}}  {cells}")
     if evaluations.asks(type(task)):
-        console.output.print(f"{'answer':<{width}}  {task.text(task.completion(instances, i))}", markup=False)
+        console.output.print(f"{'answer':<{width}}  {task.text(task.completion(instances, i))}")
     console.output.print()

@@ -14,7 +14,6 @@ import numpy as np
 import typer
 import yaml
 from pydantic_core import to_jsonable_python
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -122,8 +121,8 @@ def list_(as_json: Json = False) -> None:
         )
         return
     for name, task in languages.items():
-        console.output.print(f"[bold cyan]{name}[/]  {escape(cards.title(task))}")
-        console.output.print(f"[dim]    presets: {', '.join(task.presets) or 'none'}[/]")
+        console.output.print(Text.assemble((name, "bold cyan"), f"  {cards.title(task)}"))
+        console.output.print(Text(f"    presets: {', '.join(task.presets) or 'none'}", "dim"))
 
 
 def _knobs(config: type[TaskConfig]) -> dict[str, Any]:
@@ -154,7 +153,7 @@ def show(name: Name, preset: Preset = None, settings: Set = None, as_json: Json 
         console.print_json(document)
         return
     out = console.output
-    out.print(f"[bold cyan]{name}[/]  world {document['world_id']}")
+    out.print(Text.assemble((name, "bold cyan"), f"  world {document['world_id']}"))
     out.print(Text(cards.documentation(type(task))))
     rows = [
         (knob, _short(document["task"][knob]), _short(entry["default"]), entry["description"])
@@ -164,9 +163,9 @@ def show(name: Name, preset: Preset = None, settings: Set = None, as_json: Json 
     _table("axes of difficulty", ("knob", "kind", ""), [(a.knob, a.kind, a.meaning) for a in task.axes])
     for title in ("presets", "evaluations"):
         _table(title, ("name", "knobs"), [(key, _settings(value)) for key, value in document[title].items()])
-    out.print("[bold]figures[/]")
+    out.print(Text("figures", "bold"))
     for line in cards.figures(document):
-        out.print(f"  {line}", markup=False)
+        out.print(f"  {line}")
 
 
 def _settings(overrides: Mapping[str, Any]) -> str:
@@ -181,12 +180,12 @@ def _short(value: Any) -> str:
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not rows:
         return
-    console.output.print(f"[bold]{title}[/]")
+    console.output.print(Text(title, "bold"))
     table = Table(box=None, pad_edge=False, header_style="dim")
     for i, column in enumerate(columns):
         table.add_column(column, style="cyan" if i == 0 else "")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*row)
     console.output.print(table)
 
 
@@ -276,7 +275,7 @@ def verify(
     if total == 0:
         raise UserError(f"{file}: has no lines to judge")
     if not as_json:
-        console.output.print(f"[bold]{right:,} of {total:,} right[/] ({right / total:.1%})")
+        console.output.print(Text.assemble((f"{right:,} of {total:,} right", "bold"), f" ({right / total:.1%})"))
     if right < total:
         raise typer.Exit(1)
 
@@ -287,9 +286,10 @@ def _print_verdict(judged: answers.Judged, as_json: bool) -> None:
         line = {"line": judged.line, "index": judged.index, **dataclasses.asdict(verdict)}
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     elif verdict.correct:
-        console.output.print(f"line {judged.line}: [green]right[/]")
+        console.output.print(Text.assemble(f"line {judged.line}: ", ("right", "green")))
     else:
-        console.output.print(f"line {judged.line}: [red]wrong[/]: {escape(verdict.reason)}")
+        reason = console.visible(f": {verdict.reason}")
+        console.output.print(Text.assemble(f"line {judged.line}: ", ("wrong", "red"), reason))
 
 
 @contextmanager
@@ -324,7 +324,8 @@ def stats(
         axes = [dataclasses.asdict(axis) for axis in result.axes]
         console.print_json({"task": task.config.model_dump(mode="json"), "figures": figures, "axes": axes})
         return
-    console.output.print(f"[bold cyan]{name}[/]  {n:,} instances of {split}, seed {seed}; ± one standard error")
+    told = f"  {n:,} instances of {split}, seed {seed}; ± one standard error"
+    console.output.print(Text.assemble((name, "bold cyan"), told))
     rows = [(f.name, _value(f), f.unit, *_stated(f)) for f in result.figures]
     _table("sample", ("figure", "measured", "unit", "stated", ""), rows)
     _table(
@@ -395,7 +396,7 @@ def write(
     if as_json:
         console.print_json({"store": opened.url, "key": key, "card": card})
     else:
-        console.output.print(f"{size}card: {opened.url}/{key}/card.md", markup=False)
+        console.output.print(f"{size}card: {opened.url}/{key}/card.md")
 
 
 def read(

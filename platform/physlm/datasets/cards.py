@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from math import log
 from typing import Any
 
 import physlm
+from physlm import docstrings
 from physlm.runs import world_id
 from physlm.store.store import Store
 from physlm.tasks.task import Stream, Task
@@ -41,7 +41,7 @@ def language(task: Task[Any]) -> dict[str, Any]:
 
 def documentation(task: type[Task[Any]]) -> str:
     """What the task's file says of it."""
-    return (sys.modules[task.__module__].__doc__ or "").strip()
+    return docstrings.of_module(task.__module__)
 
 
 def title(task: type[Task[Any]]) -> str:

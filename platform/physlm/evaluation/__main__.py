@@ -18,7 +18,7 @@ import sys
 from functools import partial
 from typing import Any
 
-from physlm import experiment
+from physlm import environment, experiment
 from physlm.errors import PhyslmError
 from physlm.evaluation.jobs import Job, pending
 from physlm.evaluation.running import run_job
@@ -29,12 +29,11 @@ from physlm.training.memory import keep_freed_memory
 
 def main(arguments: list[str] | None = None) -> int:
     """Do this rank's jobs one after the other; those done already are left alone."""
+    environment.guard()
     parser = argparse.ArgumentParser(prog="python -m physlm.evaluation", description=__doc__)
     parser.add_argument("--store", required=True, help="address of the store, such as ./physlm-store or s3://bucket")
     parser.add_argument("--jobs", required=True, help="key of the manifest that names each shard's jobs")
-    parser.add_argument(
-        "--shard", type=int, default=int(os.environ.get("JOB_COMPLETION_INDEX", "0")), help="which shard to do"
-    )
+    parser.add_argument("--shard", type=int, default=environment.completion_index(), help="which shard to do")
     options = parser.parse_args(arguments)
     keep_freed_memory()
     orphan_watchdog.watch(lambda: os._exit(3))  # nothing is half-written: an object is put whole or not at all

@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ import kfp
 from kfp_server_api import ApiException
 from urllib3.exceptions import HTTPError
 
+from physlm import environment
 from physlm.errors import PhyslmError, UserError
 from physlm.store.files import reason
 
@@ -70,7 +70,7 @@ class Kubeflow:
                 host=self.host,
                 namespace=self._namespace,
                 existing_token=token,
-                ssl_ca_cert=os.environ.get("SSL_CERT_FILE"),
+                ssl_ca_cert=environment.text("SSL_CERT_FILE"),
             )
 
     def submit(
@@ -93,7 +93,7 @@ class Kubeflow:
                 experiment_id=group.experiment_id,
                 service_account=service_account,
             )
-        pages = os.environ.get("KF_PIPELINES_UI_ENDPOINT", self.host).rstrip("/")
+        pages = (environment.text("KF_PIPELINES_UI_ENDPOINT") or self.host).rstrip("/")
         return Submission(run.run_id, f"{pages}/#/runs/details/{run.run_id}")
 
     def watch(self, run: Submission, hear: Callable[[Mapping[str, str]], None]) -> tuple[str, Mapping[str, str]]:
@@ -169,9 +169,9 @@ class Kubeflow:
 
 
 def _token() -> str | None:
-    if token := os.environ.get("PHYSLM_KFP_TOKEN"):
+    if token := environment.secret(environment.KFP_TOKEN):
         return token
-    if file := os.environ.get("KF_PIPELINES_SA_TOKEN_PATH"):
+    if file := environment.text("KF_PIPELINES_SA_TOKEN_PATH"):
         try:
             return Path(file).read_text().strip()
         except OSError as error:

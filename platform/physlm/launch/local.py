@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from physlm import environment
 from physlm.errors import Interrupted, PhyslmError
 from physlm.training import orphan_watchdog
 
-_RESTARTS = 3  # of all ranks of a shard, after one is lost
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint
 
 
@@ -30,13 +30,6 @@ def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         microseconds, period = map(int, quota.read_text().split())
         usable = min(usable, max(1, microseconds // period))
     return usable
-
-
-def threads(processes: int) -> int:
-    """Threads of each of so many processes at once: its share of the cores, or OMP_NUM_THREADS where that is less."""
-    share = max(1, cores() // processes)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
 
 
 def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
@@ -114,24 +107,20 @@ def _start(
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]],
     nproc: int,
 ) -> _Worker:
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads(count * nproc)),
-        orphan_watchdog.VARIABLE: str(os.getpid()),
-    }
+    threads = environment.text("OMP_NUM_THREADS") or str(max(1, cores() // (count * nproc)))
+    variables = environment.for_child(OMP_NUM_THREADS=threads, **{orphan_watchdog.VARIABLE: str(os.getpid())})
     if own := gpus_of(shard, nproc, gpus()):
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     torchrun: list[str] = []
     if nproc > 1:
-        restarts = f"--max-restarts={_RESTARTS}"
-        torchrun = ["physlm.training.torchrun", "--standalone", f"--nproc-per-node={nproc}", restarts, "-m"]
+        torchrun = ["physlm.training.torchrun", f"--nproc-per-node={nproc}", "-m"]
     process = subprocess.Popen(
         [sys.executable, "-m", *torchrun, module, *arguments, "--shard", str(shard)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=variables,
         # Ctrl-C goes to this process alone; it then asks the workers to stop.
         start_new_session=True,
     )

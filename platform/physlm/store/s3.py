@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -29,17 +28,11 @@ from xml.etree.ElementTree import ParseError
 import certifi
 import urllib3
 from minio import Minio
-from minio.credentials.providers import (
-    AWSConfigProvider,
-    ChainedProvider,
-    EnvAWSProvider,
-    EnvMinioProvider,
-    IamAwsProvider,
-    Provider,
-)
+from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError, MaxRetryError
 
+from physlm import environment
 from physlm.errors import CorruptObject, MissingObject, StoreConfigError, StoreError
 from physlm.store.files import CHUNK, chunks, reason
 from physlm.store.keys import check_key, check_prefix, is_key
@@ -52,6 +45,11 @@ _DIGEST = "x-amz-meta-sha256"
 _WRITER = "x-amz-meta-writer"
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_CREDENTIALS = (
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "AWS_SESSION_TOKEN"),
+    ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "AWS_SESSION_TOKEN"),
+)
 _REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 
 
@@ -78,11 +76,11 @@ class S3Store(Store):
             urlsplit(self._endpoint).netloc,
             secure=self._endpoint.startswith("https"),
             credentials=_credentials(),
-            region=os.environ.get("AWS_REGION"),
+            region=environment.text("AWS_REGION"),
             http_client=urllib3.PoolManager(
                 timeout=urllib3.Timeout(connect=5, read=60),
                 retries=self._retries,
-                ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+                ca_certs=environment.text("SSL_CERT_FILE") or certifi.where(),
             ),
         )
         self._bucket_seen = False
@@ -246,6 +244,11 @@ class S3Store(Store):
                 raise self._no_bucket() from None
             if error.code == "NoSuchKey":
                 raise MissingObject(f"there is no object {key} in {self.url}") from None
+            if error.code in ("RequestTimeTooSkewed", "RequestExpired"):
+                raise StoreConfigError(
+                    f"{failure} refused the request since this machine's clock is off by more than it allows "
+                    f"({error.code}); set the clock, as NTP does"
+                ) from None
             if error.code in _REFUSALS or error.response.status == HTTPStatus.FORBIDDEN:
                 raise StoreConfigError(
                     f"{failure} refused the credentials ({error.code}); check AWS_ACCESS_KEY_ID and "
@@ -288,9 +291,19 @@ def _place(address: str) -> tuple[str, str]:
 
 def _endpoint() -> str:
     """The server's address: scheme, host and port."""
-    endpoint = os.environ.get("PHYSLM_S3_ENDPOINT", "")
-    url = urlsplit(endpoint)
-    if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/") or url.query or "@" in url.netloc:
+    try:
+        url = urlsplit(environment.text(environment.S3_ENDPOINT) or "")
+        known = url.port is None or url.port > 0
+    except ValueError:  # a port that is no number, brackets without an end
+        known = False
+    if (
+        not known
+        or url.scheme not in ("http", "https")
+        or not url.hostname
+        or url.path.strip("/")
+        or url.query
+        or "@" in url.netloc
+    ):
         raise StoreConfigError(
             "PHYSLM_S3_ENDPOINT must be set to the S3 server's http:// or https:// address, without a path and without "
             "credentials, e.g. http://127.0.0.1:9000 or https://s3.amazonaws.com"
@@ -300,11 +313,15 @@ def _endpoint() -> str:
 
 def _credentials() -> Provider:
     """Where the credentials come from: the first of the places that has some."""
-    places = ChainedProvider([EnvAWSProvider(), EnvMinioProvider(), AWSConfigProvider()])
+    for access, hidden, token in _CREDENTIALS:
+        key, word = environment.secret(access), environment.secret(hidden)
+        if key and word:
+            return StaticProvider(key, word, environment.secret(token))
+    places = AWSConfigProvider()
     try:
         places.retrieve()
-    except ValueError:
-        if "AWS_WEB_IDENTITY_TOKEN_FILE" in os.environ:
+    except (ValueError, OSError):
+        if environment.text("AWS_WEB_IDENTITY_TOKEN_FILE"):
             return IamAwsProvider()
         raise StoreConfigError(
             "there are no credentials for the S3 server; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

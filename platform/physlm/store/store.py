@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from physlm.errors import StoreError
+from physlm.errors import CorruptObject, StoreError
 from physlm.store.files import reason, replacing
 
 
@@ -86,12 +86,12 @@ class Store(ABC):
         self.put(key, f"{text}\n".encode())
 
     def get_json(self, key: str) -> Any:
-        """Read a JSON value. Raises MissingObject, CorruptObject, or StoreError if the object isn't JSON."""
+        """Read a JSON value. Raises MissingObject, or CorruptObject, also if the object isn't JSON."""
         data = self.get(key)
         try:
             return json.loads(data)
         except ValueError as error:
-            raise StoreError(f"{key} in {self.url} is not JSON: {error}") from None
+            raise CorruptObject(f"{key} in {self.url} is not JSON: {error}") from None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"

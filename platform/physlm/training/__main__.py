@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import threading
@@ -26,7 +25,7 @@ from typing import Any
 
 import torch
 
-from physlm import experiment
+from physlm import environment, experiment
 from physlm.errors import Interrupted, PhyslmError
 from physlm.runs import Run, trunks
 from physlm.store import Store, open_store
@@ -39,12 +38,11 @@ from physlm.training.ranks import Counters, Ranks, joined
 
 def main(arguments: list[str] | None = None) -> int:
     """Train the shard's cohorts one after the other; runs that are complete already are left alone."""
+    environment.guard()
     parser = argparse.ArgumentParser(prog="python -m physlm.training", description=__doc__)
     parser.add_argument("--store", required=True, help="address of the store, such as ./physlm-store or s3://bucket")
     parser.add_argument("--runs", required=True, help="key of the manifest that names each shard's cohorts")
-    parser.add_argument(
-        "--shard", type=int, default=int(os.environ.get("JOB_COMPLETION_INDEX", "0")), help="which shard to train"
-    )
+    parser.add_argument("--shard", type=int, default=environment.completion_index(), help="which shard to train")
     parser.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
     parser.add_argument("--memory", type=float, help="bytes that a rank's models may take; measured if not given")
     options = parser.parse_args(arguments)
@@ -73,10 +71,10 @@ def _train(options: argparse.Namespace, device: torch.device, ranks: Ranks, stop
     cohorts = [rest for cohort in cohorts if (rest := [run for run in cohort if run.run_id in left])]
     metrics = TrainingMetrics(study.name, options.shard)
     with ExitStack() as stack:
-        port = os.environ.get("PHYSLM_METRICS_PORT")
+        port = environment.metrics_port()
         if port is not None and ranks.is_first:
-            address = os.environ.get("PHYSLM_METRICS_ADDRESS", "127.0.0.1")
-            url = stack.enter_context(serve(metrics.registry, int(port) and int(port) + options.shard, address))
+            address = environment.text(environment.METRICS_ADDRESS) or "127.0.0.1"
+            url = stack.enter_context(serve(metrics.registry, port and port + options.shard, address))
             print(json.dumps({"metrics": url}), flush=True)
         metrics.set_runs(len(runs), len(runs) - len(left))
         stack.enter_context(metrics.stage("train"))

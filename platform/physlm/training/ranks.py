@@ -16,10 +16,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 _PATIENCE = timedelta(hours=24)  # a rank waits this long for one that works longer; one that dies ends all at once
+
+
+FOLDER_VARIABLE = "PHYSLM_RANKS_FOLDER"
+"""Environment variable with the private folder in which ranks of one machine meet; over pods they meet by TCP."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    shared, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+    shared, rank, size = _meet()
     # torchrun's store outlives a restart: what ranks that are gone have left there would be taken for the new ones'.
     kv_store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", shared)
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -83,6 +88,17 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         yield Ranks(rank, size, PrefixStore("board", kv_store))
     finally:
         dist.destroy_process_group()
+
+
+def _meet() -> tuple[Store, int, int]:
+    """The store that the ranks share, this one's number, and how many there are."""
+    if (folder := os.environ.get(FOLDER_VARIABLE)) is None:
+        shared, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+        return shared, rank, size
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store = FileStore(f"{folder}/ranks-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", size)
+    store.set_timeout(_PATIENCE)
+    return store, rank, size
 
 
 class Counters:
