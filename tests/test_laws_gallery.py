@@ -59,6 +59,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_what_was_measured_stands_with_its_interval_verdict_and_file(
     page: ModuleType, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

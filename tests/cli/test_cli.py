@@ -59,6 +59,7 @@ def first(folder: Path) -> subprocess.CompletedProcess[str]:
     return start("run", "tiny.yaml", folder=folder)
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_page(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     assert first.returncode == 0, first.stderr
     page = Path(first.stdout.split("page: ")[1].strip())
@@ -67,6 +68,7 @@ def test_a_run_ends_with_its_page(folder: Path, first: subprocess.CompletedProce
     assert "train: 100 %" in first.stderr
 
 
+@pytest.mark.slow
 def test_the_second_run_trains_nothing_and_says_so(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.glob("physlm-store/runs/**/*") if path.is_file()}
     again = physlm("run", "tiny.yaml", folder=folder)
@@ -77,6 +79,7 @@ def test_the_second_run_trains_nothing_and_says_so(folder: Path, first: subproce
     assert after == before
 
 
+@pytest.mark.slow
 def test_train_stops_after_training_and_run_goes_on(folder: Path) -> None:
     """With two ranks, under torchrun; the figures are those of the store."""
     (folder / "trained.yaml").write_text(TINY.replace("name: tiny", "name: trained").replace("[8, 16]", "[8]"))
@@ -93,6 +96,7 @@ def test_train_stops_after_training_and_run_goes_on(folder: Path) -> None:
     assert "4 runs are trained: 28,800 tokens" in again.stdout
 
 
+@pytest.mark.slow
 def test_one_more_size_trains_that_size_alone(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     (folder / "more.yaml").write_text(TINY.replace("[8, 16]", "[8, 16, 12]"))
     before = {path.name for path in folder.glob("physlm-store/runs/*")}
@@ -104,6 +108,7 @@ def test_one_more_size_trains_that_size_alone(folder: Path, first: subprocess.Co
     assert widths == {12}
 
 
+@pytest.mark.slow
 def test_json_is_all_that_is_on_standard_output(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     result = physlm("run", "tiny.yaml", "--json", folder=folder)
     document = json.loads(result.stdout)
@@ -112,6 +117,7 @@ def test_json_is_all_that_is_on_standard_output(folder: Path, first: subprocess.
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_measures_and_probes_are_taken_from_trained_models_alone(
     folder: Path, first: subprocess.CompletedProcess[str]
 ) -> None:
@@ -132,6 +138,7 @@ def test_measures_and_probes_are_taken_from_trained_models_alone(
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
+@pytest.mark.slow
 def test_what_is_not_trained_or_not_asked_for_is_not_probed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     unasked = physlm("probe", "tiny.yaml", folder=tmp_path)
@@ -147,6 +154,7 @@ def test_what_is_not_trained_or_not_asked_for_is_not_probed(folder: Path, tmp_pa
     assert "probe: position_diagonal can't be trained: biod has no labels of spans" in unsuited.stderr
 
 
+@pytest.mark.slow
 def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     result = physlm("plan", "tiny.yaml", "--json", folder=tmp_path)
@@ -159,12 +167,14 @@ def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
+@pytest.mark.slow
 def test_a_plan_reads_well(folder: Path) -> None:
     result = physlm("plan", "tiny.yaml", folder=folder)
     for part in ("Does it run?", "8 (4 conditions, 0 runs held out)", "time on this machine", "tokens"):
         assert part in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
@@ -187,16 +197,19 @@ def test_a_bad_file_ends_with_code_2_and_nothing_written(
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
+@pytest.mark.slow
 def test_an_address_that_is_no_store_is_refused(folder: Path) -> None:
     result = start("run", "tiny.yaml", "--store", "ftp://host/x", folder=folder)
     assert result.returncode == 2
     assert "must be a folder's path, file:///a/path or s3://bucket/prefix, not ftp://" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["plan", "run", "measure", "probe", "submit"])
 def test_help_has_an_example(command: str, folder: Path) -> None:
     assert f"Example: physlm {command} " in physlm(command, "--help", folder=folder).stdout
 
 
+@pytest.mark.slow
 def test_nothing_asked_shows_the_help(folder: Path) -> None:
     assert "Example: physlm run" in start(folder=folder).stdout

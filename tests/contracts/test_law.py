@@ -109,6 +109,7 @@ def test_known_constants_are_recovered(name: str) -> None:
     np.testing.assert_allclose(found, form.coordinates(values), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @every_law
 def test_intervals_cover_and_held_out_conditions_are_predicted(name: str) -> None:
     """Pooled over parameters and studies, and thorough enough to catch a wrong interval; for exact rates see
@@ -132,6 +133,7 @@ def test_intervals_cover_and_held_out_conditions_are_predicted(name: str) -> Non
     assert verdicts.count("supported") >= STUDIES // 2, law.name
 
 
+@pytest.mark.slow
 @every_law
 def test_a_response_that_depends_on_nothing_supports_no_law(name: str) -> None:
     example = registry[name].example()

@@ -215,6 +215,7 @@ def test_every_law_has_a_study() -> None:
     assert {study.law for study in STUDIES} == set(laws.registry)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.law)
 def test_an_experiment_feeds_the_law(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in FAST.items():

@@ -118,6 +118,7 @@ def test_the_parameter_count_equals_the_formula(name: str) -> None:
     assert config.parameters(VOCABULARY) - config.parameters(VOCABULARY - 1) == per_row
 
 
+@pytest.mark.slow
 @every_model
 def test_matrix_products_are_the_flops_of_the_formula(name: str) -> None:
     """Those that torch counts, less what the parts say that they compute beside their definition."""

@@ -98,6 +98,7 @@ def test_text_and_tokens_round_trip(name: str) -> None:
     assert len(task.parse("")) == 0
 
 
+@pytest.mark.slow
 @every_task
 def test_axes_name_knobs_and_the_harder_value_is_longer_or_takes_more_steps(name: str) -> None:
     task = tiny(name)
@@ -168,6 +169,7 @@ def test_the_worked_example_is_a_real_sample(name: str, rows: dict[str, str]) ->
 # -- sampling ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_task
 @settings(max_examples=15)
 @given(indices=st.lists(st.integers(0, 2**40), min_size=1, max_size=6), stream=st.sampled_from([TRAIN, TEST]))

@@ -70,6 +70,7 @@ def assert_same(batches: list[Instances], expected: Instances, labels: bool) -> 
 # -- every task --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_task
 def test_what_is_read_is_what_the_task_samples(name: str, store: LocalStore) -> None:
     task = registry[name](tiny(name))
@@ -87,6 +88,7 @@ def test_what_is_read_is_what_the_task_samples(name: str, store: LocalStore) -> 
     data.check()
 
 
+@pytest.mark.slow
 @every_task
 def test_evaluation_sets_hold_questions_answers_and_truths(name: str, store: LocalStore) -> None:
     task = registry[name](tiny(name))
@@ -110,6 +112,7 @@ def test_evaluation_sets_hold_questions_answers_and_truths(name: str, store: Loc
             np.testing.assert_array_equal(task.parse(row["answer_text"]), answer)
 
 
+@pytest.mark.slow
 @every_task
 def test_cards_say_what_the_data_are(name: str, store: LocalStore) -> None:
     config = tiny(name)
@@ -156,6 +159,7 @@ def write_both(store: LocalStore, workers: tuple[int, int]) -> list[DataSet]:
     ]
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(alone: LocalStore, store: LocalStore) -> None:
     write_both(store, workers=(2, 3))
     assert content(store) == content(alone)
@@ -192,6 +196,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 2)])
 def test_a_stopped_writer_is_gone_on_from(number: signal.Signals, workers: int, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
@@ -296,6 +301,7 @@ def test_a_cut_takes_whole_instances_until_the_room_is_reached(lengths: list[int
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(size=st.integers(1, 6000), first=st.integers(0, 5200))
 def test_batches_may_be_of_any_size_and_begin_anywhere(size: int, first: int, alone: LocalStore) -> None:

@@ -64,6 +64,7 @@ def local(folder: Path) -> pl.DataFrame:
     return observations(open_store(folder / "local"))
 
 
+@pytest.mark.slow
 def test_the_compiled_pipeline_gives_the_same_catalogue(folder: Path, local: pl.DataFrame) -> None:
     outcome = run("pipeline", "--engine", "kfp-local", folder=folder)
     assert "train: 100 %" in outcome.stderr, outcome.stderr
@@ -74,6 +75,7 @@ def test_the_compiled_pipeline_gives_the_same_catalogue(folder: Path, local: pl.
     assert "nothing to train: all 18 runs are in the store" in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_s3_holds_the_same_catalogue(folder: Path, local: pl.DataFrame, s3_server: S3Server) -> None:
     address = f"s3://{s3_server.bucket}/{uuid.uuid4().hex[:8]}"
@@ -90,6 +92,7 @@ def test_s3_holds_the_same_catalogue(folder: Path, local: pl.DataFrame, s3_serve
     assert found.select(same).equals(local.select(same))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("local")
 def test_what_is_observed_gets_its_page_where_a_law_cannot_be_fitted(folder: Path) -> None:
     """A part of the runs that are in the store."""

@@ -37,6 +37,7 @@ def wanted(made: Experiment, names: list[str]) -> list[Job]:
     return [Job("measure", name, f"{name}-v1", tuple(run.run_id for run in made.runs)) for name in names]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(2, 20).map(lambda x: 2 * x), min_size=1, max_size=3, unique=True),
     st.integers(1, 12),

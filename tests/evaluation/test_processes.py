@@ -71,6 +71,7 @@ def modified(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("processes", "nproc"), [(2, 1), (1, 2)])
 @pytest.mark.usefixtures("many")
 def test_many_see_what_one_sees_and_do_nothing_twice(
@@ -101,6 +102,7 @@ def test_many_see_what_one_sees_and_do_nothing_twice(
     assert stored == modified(tmp_path / "many")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many")
 def test_the_failure_of_one_is_told(study: Experiment, trained: Path, tmp_path: Path) -> None:
     store = copied(trained, tmp_path / "store")
@@ -120,6 +122,7 @@ steps.probe(open_store(sys.argv[1]), experiment.parse(sys.argv[2], steps.known_n
 """
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_starter(tmp_path: Path) -> None:
     text = TEXT.replace("type: parity, length: 6", "type: igsm, max_op: 3").replace("tokens: 2000", "tokens: 300")
     text = text.replace("linear", "{type: v, instances: 30, steps: 1000000}")

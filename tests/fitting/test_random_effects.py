@@ -17,6 +17,7 @@ def groups(count: int) -> list[str]:
     return [f"g{i}" for i in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "spread"), [(4, 0.3), (8, 0.0), (8, 0.2)])
 def test_intervals_hold_the_mean_the_spread_each_group_and_a_new_one(count: int, spread: float) -> None:
     held = []
@@ -61,6 +62,7 @@ def test_too_few_groups_are_refused() -> None:
         pool("c", "log", groups(3), np.zeros(3), np.ones(3))
 
 
+@pytest.mark.slow
 def test_a_law_is_pooled_over_groups_of_runs() -> None:
     law, tables = Exposures, []
     capacities = 2.2 * np.exp(0.15 * np.random.default_rng(3).standard_normal(8))

@@ -81,6 +81,7 @@ def flat(strings: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([t for s in strings for t in s], np.int32), np.cumsum([0, *map(len, strings)])
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_parse_counts_and_weighs_every_string(data: st.DataObject) -> None:
@@ -98,6 +99,7 @@ def test_parse_counts_and_weighs_every_string(data: st.DataObject) -> None:
             assert parses.log_parses[i] == parses.log_probability[i] == -np.inf
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_next_token_is_the_ratio_of_prefix_probabilities(data: st.DataObject) -> None:
@@ -124,6 +126,7 @@ def test_next_token_is_the_ratio_of_prefix_probabilities(data: st.DataObject) ->
         assert grammars.valid_prefix(grammar, np.array(string, np.int32)) == valid
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(small_grammars())
 def test_lengths_entropies_and_counts_are_those_of_the_language(grammar: Grammar) -> None:
@@ -151,6 +154,7 @@ def levenshtein(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     return row[-1]
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.data())
 def test_nearest_sentence_is_nearest(data: st.DataObject) -> None:
@@ -201,6 +205,7 @@ def trees_of(trees: Derivations, i: int) -> tuple[np.ndarray, np.ndarray]:
     return trees.symbols[:, part], trees.indices[:, part]
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.data())
 def test_trees_are_derivations_of_their_strings(data: st.DataObject) -> None:
@@ -217,6 +222,7 @@ def test_trees_are_derivations_of_their_strings(data: st.DataObject) -> None:
             assert (indices == -1).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(small_grammars(), st.integers(0, 2), st.integers(0, 2**40))
 def test_samples_are_derivations_with_the_stated_probability(grammar: Grammar, lead: int, first: int) -> None:

@@ -172,6 +172,7 @@ def test_what_follows_a_separator_is_not_read() -> None:
 # -- wrong ones --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "med", "hard", "reask"])
 def test_every_other_token_anywhere_is_wrong(name: str) -> None:
     task, rng = igsm(name), random.Random(0)
@@ -290,6 +291,7 @@ def test_numbers_are_computed_once_and_letters_given_once() -> None:
 # -- what is no solution at all ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.data())
 def test_random_tokens_never_pass_nor_raise(data: st.DataObject) -> None:
@@ -305,6 +307,7 @@ def test_random_tokens_never_pass_nor_raise(data: st.DataObject) -> None:
         assert not verdict.correct
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.binary(max_size=400) | st.text(max_size=400))
 def test_random_bytes_and_texts(garbage: bytes | str) -> None:
@@ -389,6 +392,7 @@ def test_what_is_no_problem_is_refused_in_one_sentence(prompt: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.data())
 def test_garbled_prompts_are_refused_or_read(data: st.DataObject) -> None:

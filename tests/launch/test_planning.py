@@ -24,6 +24,7 @@ measure: [loss]
 """
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(2, 20).map(lambda x: 2 * x), min_size=1, max_size=4, unique=True),
     st.lists(st.integers(1, 2000), min_size=1, max_size=4, unique=True),

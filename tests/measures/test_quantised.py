@@ -25,6 +25,7 @@ def decoder() -> Decoder:
     return model.eval()
 
 
+@pytest.mark.slow
 @given(st.integers(2, 8), st.integers(1, 70), st.sampled_from([None, 1, 7, 32]), st.integers(0, 2**31))
 def test_each_weight_goes_to_the_nearest_level_of_its_channel(
     bits: int, inputs: int, group: int | None, seed: int

@@ -28,6 +28,7 @@ def test_the_parameter_count_equals_the_formula(config: Gpt2Config) -> None:
     assert sum(p.numel() for p in decoder.parameters()) == config.parameters(VOCABULARY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_matrix_products_are_the_flops_of_the_formula(config: Gpt2Config) -> None:
     from torch.nn.attention import SDPBackend, sdpa_kernel

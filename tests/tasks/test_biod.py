@@ -59,6 +59,7 @@ def test_every_exposure_shows_each_person_once_with_its_facts(config: BiodConfig
     assert task.used_tokens == len(np.unique(tokens))
 
 
+@pytest.mark.slow
 @given(configs, st.lists(st.integers(0, 500), min_size=1, max_size=20))
 @settings(max_examples=30)
 def test_an_instance_depends_on_its_place_alone(config: BiodConfig, places: list[int]) -> None:

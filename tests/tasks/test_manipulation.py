@@ -159,6 +159,7 @@ def test_a_hint_and_its_answer_are_counted_apart() -> None:
     assert counts(*right[:3]) == (False, 1, 0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-3, 700), max_size=12), st.integers(0, 199))
 @settings(max_examples=150)
 def test_no_completion_makes_verify_raise(tokens: list[int], i: int) -> None:

@@ -65,6 +65,7 @@ def test_panels_fill_the_grid_without_overlap() -> None:
     assert max(x for x, _ in cells) == 23
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_every_panel_has_an_answer(prometheus: Any, pushgateway: str, observations: pl.DataFrame) -> None:
     training, found = TrainingMetrics("watched", 0), ExperimentMetrics("watched")

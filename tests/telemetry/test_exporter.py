@@ -132,6 +132,7 @@ def test_a_second_export_replaces_the_first(observations: pl.DataFrame) -> None:
     assert "physlm_law_heldout_error_ratio" not in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditions", [m.MAX_CONDITIONS, m.MAX_CONDITIONS + 1])
 def test_values_of_too_many_conditions_are_withheld(observations: pl.DataFrame, conditions: int) -> None:
     row = observations.head(1)

@@ -79,6 +79,7 @@ def test_withheld_observations_send_to_the_catalogue(prometheus: Any, observatio
             source.observations("wide")
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_a_training_process_is_read_back(prometheus: Any) -> None:
     """Another process trains and serves; what Prometheus has of it is what it says it did."""

@@ -29,6 +29,7 @@ measure: [loss]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_prometheus_sees_a_shard_train(prometheus: Any, tmp_path: Path) -> None:
     study = experiment.parse(TEXT)

@@ -59,6 +59,7 @@ def curves(store: Store, runs: Sequence[Run]) -> pl.DataFrame:
     return catalog.collect(store, [run.run_id for run in runs], [layout.CURVE_SOURCE])
 
 
+@pytest.mark.slow
 def test_budgets_are_met_exactly(study: Experiment, undisturbed: Store) -> None:
     for run in study.runs:
         marker = undisturbed.get_json(layout.completed_key(run.run_id))
@@ -84,6 +85,7 @@ def test_the_curve_counts_every_predicted_token_once(study: Experiment, undistur
     assert (predicted["n"] * length == predicted["tokens"] * (length - 1)).all()
 
 
+@pytest.mark.slow
 def test_a_run_alone_gets_what_it_gets_in_the_cohort(study: Experiment, undisturbed: Store, tmp_path: Path) -> None:
     store = open_store(tmp_path)
     for run in study.runs[::3]:
@@ -93,6 +95,7 @@ def test_a_run_alone_gets_what_it_gets_in_the_cohort(study: Experiment, undistur
         assert alone["value"].to_list() == pytest.approx(together["value"].to_list(), rel=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_stopped_cohort_goes_on_exactly(study: Experiment, undisturbed: Store, tmp_path: Path) -> None:
     """Stopped after every few steps, each run's parameters are equal bit by bit to the undisturbed ones."""
     store = open_store(tmp_path)
@@ -113,6 +116,7 @@ def test_a_stopped_cohort_goes_on_exactly(study: Experiment, undisturbed: Store,
         assert load_state(store, run.run_id) is None  # nothing but the result is left
 
 
+@pytest.mark.slow
 def test_runs_at_different_points_may_train_together(study: Experiment, undisturbed: Store, tmp_path: Path) -> None:
     store = open_store(tmp_path)
     steps = iter(range(20))
@@ -154,6 +158,7 @@ def test_divergence_is_an_observation(tmp_path: Path) -> None:
     assert curves(store, diverged).filter(pl.col("value").is_null()).height >= len(diverged)
 
 
+@pytest.mark.slow
 def test_divergence_beside_it_changes_no_bit_of_a_run(tmp_path: Path) -> None:
     """A sane run gets the same beside a wild one, which diverges and leaves, as beside its like."""
     text = TEXT.replace("{lr: 1e-2}", "{lr: 1e-2, clip_norm: 1e30, weight_decay: 10}").replace("[4, 9]", "[9]")
@@ -234,6 +239,7 @@ for killed in count():
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     """The training process is killed amidst its writing again and again; the result is the undisturbed one."""
     study = experiment.parse(TEXT.replace("[4, 9]", "[2, 3]").replace("seeds: [0, 1]", "seeds: [0]"))
@@ -250,6 +256,7 @@ def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     assert ours["value"].to_list() == pytest.approx(theirs["value"].to_list(), rel=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_sigterm_stores_the_state_and_ends(tmp_path: Path) -> None:
     study = experiment.parse(TEXT.replace("[4, 9]", "[5000, 9000]"))
     with worker(tmp_path, study) as process:
@@ -265,6 +272,7 @@ def test_sigterm_stores_the_state_and_ends(tmp_path: Path) -> None:
     assert 0 < told <= sum(state.clock.tokens for state in states), "progress that was told is lost"
 
 
+@pytest.mark.slow
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     study = experiment.parse(TEXT.replace("[4, 9]", "[5000, 9000]"))
     # Its parent is this process, not the one it is told of: as if that one had been killed.

@@ -99,6 +99,7 @@ def alone(study: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_two_ranks_get_what_one_gets(study: Experiment, alone: Store, tmp_path: Path) -> None:
     """The smaller model is replicated, the larger one sharded."""
     division = rank_assignment.divide([[one] for one in study.runs], 0, 2, MEMORY)
@@ -110,6 +111,7 @@ def test_two_ranks_get_what_one_gets(study: Experiment, alone: Store, tmp_path: 
     assert sum(event["completed"] for event in heard) == 2
 
 
+@pytest.mark.slow
 def test_members_are_spread_over_ranks(tmp_path: Path) -> None:
     """Nothing is added up across ranks, so each run is that of a cohort of the same members, bit by bit."""
     study = experiment.parse(TEXT.replace("seeds: [0]", "seeds: [0, 1, 2, 3]").replace("[8, 16]", "[8]"))
@@ -152,6 +154,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_rank_is_replaced_and_all_go_on(study: Experiment, alone: Store, tmp_path: Path) -> None:
     """torchrun begins anew when a rank is gone; training goes on from the last checkpoint."""
     (script := tmp_path / "rank.py").write_text(KILLED_AT_A_STEP)
@@ -171,6 +174,7 @@ local.run_shards("physlm.training", sys.argv[1:], 1, lambda shard, event: None, 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", ["starter", "torchrun"])
 def test_no_rank_outlives_whoever_started_it(killed: str, tmp_path: Path) -> None:
     study = experiment.parse(TEXT.replace("exposures: 6", "exposures: 100000"))
@@ -205,6 +209,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_two_nodes_get_what_one_gets(study: Experiment, alone: Store, tmp_path: Path) -> None:
     """Two torchruns, as on two machines, that find each other by rendezvous."""
     with socket.socket() as free:
@@ -214,10 +219,7 @@ def test_two_nodes_get_what_one_gets(study: Experiment, alone: Store, tmp_path: 
     how = ["--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint={address}", "--rdzv-id=7", "--local-addr=127.0.0.1"]
     at = command.index("--standalone")
     command[at : at + 1] = how
-    nodes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    nodes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     try:
         outputs = [node.communicate() for node in nodes]
     finally:
@@ -245,6 +247,7 @@ def test_gradients_accumulate_over_passes() -> None:
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 9), st.integers(1, 5), st.sampled_from([1e12, 100_000.0]))
 def test_every_run_has_one_owner_or_all(seeds: int, size: int, capacity: float) -> None:
     study = experiment.parse(TEXT.replace("seeds: [0]", f"seeds: {list(range(seeds))}"))
