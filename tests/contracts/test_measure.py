@@ -49,7 +49,6 @@ def taken(name: str, task: str, seeds: tuple[int, ...], *, blind: bool = False) 
         return registry[name]().take(decoder(language, seeds, blind=blind), members)
 
 
-@pytest.mark.slow
 @every_suited
 def test_observations_say_what_they_are(name: str, task: str) -> None:
     for rows in taken(name, task, SEEDS):
