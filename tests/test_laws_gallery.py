@@ -1,4 +1,4 @@
-"""The gallery of laws: docs/laws.py writes what experiments in a store have measured, with their files named."""
+"""The gallery of laws: docs/laws.py keeps what experiments have measured, and makes the page of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from types import ModuleType
 import pytest
 import torch
 
-from physlm import experiment, laws, steps
+from physlm import catalog, experiment, laws, steps
+from physlm.errors import UserError
+from physlm.fitting import form_of
 from physlm.launch import planning
 from physlm.measures import loss
+from physlm.steps.collect import Collect
+from physlm.steps.fit import Fit
+from physlm.steps.measure import Measure
+from physlm.steps.plan import Plan
 from physlm.store import Store, open_store
 from physlm.training.loop import Options, train
 
@@ -48,39 +54,68 @@ def page() -> ModuleType:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A real experiment's results."""
     store, made = open_store(tmp_path_factory.mktemp("store")), experiment.parse(TEXT, steps.known_names())
-    steps.plan(store, made)
+    Plan().run(store, made)
     for cohort in planning.cohorts(made.runs):
         train(store, cohort, Options(torch.device("cpu")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loss, "INSTANCES", 100)
-        steps.measure(store, made)
-    steps.collect(store, made)
-    steps.fit(store, made)
+        Measure().run(store, made)
+    Collect().run(store, made)
+    Fit().run(store, made)
     return store
+
+
+@pytest.fixture
+def results(page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page's results and experiments, in an empty folder."""
+    for name, folder in {"SIMULATED": "simulated", "MEASURED": "measured", "EXPERIMENTS": "."}.items():
+        monkeypatch.setattr(page, name, tmp_path / folder)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "laws.md")
+    return tmp_path
 
 
 @pytest.mark.slow
 def test_what_was_measured_stands_with_its_interval_verdict_and_file(
-    page: ModuleType, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: ModuleType, store: Store, results: Path
 ) -> None:
-    monkeypatch.setattr(page, "EXPERIMENTS", tmp_path)
-    (tmp_path / "tinylosses.yaml").write_text(TEXT)
-    monkeypatch.setattr(laws, "registry", lambda: {name: KNOWN[name] for name in ("capacity", "cfg_kl")})
+    (results / "tinylosses.yaml").write_text(TEXT)
+    page.record([store])
     made = experiment.parse(TEXT)
-    (fit,), _ = steps.fitted(store, made)
-    text = "\n".join(page.gallery([store]))
+    (fit,), _ = catalog.queries.fitted(store, made.key, made.file.laws)
+    text = page.page(["capacity", "cfg_kl"])
     link = "[tinylosses.yaml](../pipelines/experiments/tinylosses.yaml)"
     assert f"Measured by {link}: **{fit.verdict}**, {fit.reason}." in text
     for e in fit.estimates:
-        assert f"| {e.name} | {page.value(e)}" in text
+        assert f"| {e.name} | {page.number(e)}" in text
     assert f"Measured by {link}: not fitted, since no run was measured for learned_bits" in text
     assert f"(#{page.anchor('cfg_kl')})" in text
     # A file that has changed since is told from what was run.
-    (tmp_path / "tinylosses.yaml").write_text(TEXT.replace("seeds: [0, 1]", "seeds: [0, 1, 2]"))
-    assert f"{link} (as `{made.experiment_id}`, not as it is now)" in "\n".join(page.gallery([store]))
+    (results / "tinylosses.yaml").write_text(TEXT.replace("seeds: [0, 1]", "seeds: [0, 1, 2]"))
+    assert f"{link} (as `{made.experiment_id}`, not as it is now)" in page.page(["cfg_kl"])
 
 
-KNOWN = laws.registry
+def test_results_outlive_the_store_they_are_from(page: ModuleType, store: Store, results: Path, tmp_path: Path) -> None:
+    page.record([store])
+    known = page.measured()
+    page.record([open_store(tmp_path / "another store")])
+    assert page.measured() == known
+    assert page.restored(page.plain(known["cfg_kl"][0].found)) == known["cfg_kl"][0].found
+
+
+def test_a_law_without_results_makes_a_page_and_no_drift(page: ModuleType, results: Path) -> None:
+    page.PAGE.write_text(page.page(["exposures"]))
+    assert "Simulated: not yet; run `python docs/laws.py simulate exposures`." in page.PAGE.read_text()
+    assert page.drift() == ""
+    page.write(page.SIMULATED / "retry.json", page.plain(page.simulated("retry")))
+    assert "run `python docs/laws.py` and commit" in page.drift()
+    page.PAGE.write_text(page.page(["exposures", "retry"]))
+    assert page.drift() == ""
+
+
+def test_results_of_a_law_that_is_gone_are_said(page: ModuleType, results: Path) -> None:
+    page.write(page.SIMULATED / "phlogiston.json", page.plain(page.simulated("retry")))
+    with pytest.raises(UserError, match="results of laws that don't exist: phlogiston"):
+        page.page(["retry"])
 
 
 def test_coverage_is_told_and_what_chance_does_not_explain_is_bold(page: ModuleType, tmp_path: Path) -> None:
@@ -89,8 +124,16 @@ def test_coverage_is_told_and_what_chance_does_not_explain_is_bold(page: ModuleT
     assert page.coverages(path) == {"retry": {"kappa": "95.0%", "err_0": "**75.0%**"}}
 
 
-def test_the_page_in_the_repository_is_of_todays_laws(page: ModuleType) -> None:
-    text = (page.HERE / "laws.md").read_text()
-    for name, law in laws.registry.items():
-        assert f"## {law.title} (`{name}`)" in text
-        assert f"$${law.latex}$$" in text
+def test_the_page_in_the_repository_is_made_of_its_results(page: ModuleType) -> None:
+    assert page.drift() == ""
+
+
+def test_simulated_results_are_of_todays_laws(page: ModuleType) -> None:
+    for name, found in page.simulations().items():
+        law = laws.registry[name]
+        parameters = [p.name for p in form_of(law, law.example().design).parameters]
+        assert [e.name for e in found.numbers][: len(parameters)] == parameters, (
+            f"docs/simulated/{name}.json is of other parameters than the law has now; "
+            f"run `python docs/laws.py simulate {name}`"
+        )
+        assert list(found.rivals) == [*(rival.name for rival in law.rivals), "constant"]

@@ -76,7 +76,7 @@ def main() -> None:
 
     def ours() -> tuple[float, Array, float, float, float]:
         begun = time.perf_counter()
-        found = solve(problem, form.coordinates(form.starts(data)), iterations=500)
+        found = solve(problem, form.coordinates(form.starts(form.inputs(data))), iterations=500)
         searched = time.perf_counter()
         best = int(np.argmin(found.cost))
         linear = Linear(problem, found.coordinates[best], np.arange(table.height))

@@ -54,7 +54,7 @@ def observe(store: Store, study: Experiment) -> None:
             "B": np.array([float(most)]),
         }
         noise = 0.03 * np.random.default_rng(int(each.run_id, 16)).normal()
-        learned = float(Capacity().predict(truth, data)[0] * np.exp(noise))
+        learned = float(Capacity().evaluate(truth, data)[0] * np.exp(noise))
         at = each.moment(each.tokens, each.instances or 0)
         rows = [(at, Observation("learned_bits", learned, "bits")), (at, Observation("bits_max", float(most), "bits"))]
         tables[each.run_id] = catalog.table(each.description(), "knowledge_bits-v1", rows)

@@ -11,13 +11,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from physlm import experiment, fitting, laws, steps
+from physlm import experiment, fitting, laws
 from physlm.cli.app import app
 from physlm.errors import LawDataError, UserError
 from physlm.launch import planning
 from physlm.laws.chinchilla import Chinchilla
 from physlm.laws.skill import Skill
 from physlm.measures import accuracy
+from physlm.steps.measure import Measure
+from physlm.steps.plan import Plan
 from physlm.store import open_store
 from physlm.training.loop import Options, train
 
@@ -51,10 +53,10 @@ def test_accuracies_are_tested_for_being_no_more_than_chance(tmp_path: Path, mon
     file, store = tmp_path / "guessing.yaml", ["--store", str(tmp_path / "store")]
     file.write_text(GUESSING)
     made, opened = experiment.load(file), open_store(store[1])
-    steps.plan(opened, made)
+    Plan().run(opened, made)
     for cohort in planning.cohorts(made.runs):
         train(opened, cohort, Options(torch.device("cpu")))
-    steps.measure(opened, made)
+    Measure().run(opened, made)
     command = ["laws", "equivalent", str(file), *store, "--measure"]
     result = run(app, [*command, "accuracy", "--json"])
     assert result.exit_code == 0, result.output
@@ -176,9 +178,9 @@ def test_a_fit_tells_what_conventions_turn_and_whether_groups_share_it(tmp_path:
 def test_accuracy_is_predicted_in_two_steps(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     size, tokens = (x.ravel() for x in np.meshgrid(np.geomspace(1e3, 1e5, 5), np.geomspace(1e4, 1e6, 5)))
-    loss = Chinchilla().predict(np.array([0.5, 20, 60, 0.4, 0.4]), {"N": size, "D": tokens})
+    loss = Chinchilla().evaluate(np.array([0.5, 20, 60, 0.4, 0.4]), {"N": size, "D": tokens})
     loss = loss * np.exp(0.01 * rng.standard_normal(25))
-    share = Skill().predict(np.array([0.25, 1.3, 5.0, 0.65]), {"x": loss})
+    share = Skill().evaluate(np.array([0.25, 1.3, 5.0, 0.65]), {"x": loss})
     path = tmp_path / "ladder.csv"
     pl.DataFrame(
         {"N": size, "D": tokens, "L": loss, "accuracy": rng.binomial(2000, share) / 2000, "n": 2000}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,13 @@ from latex2mathml.converter import convert
 from physlm import fitting
 from physlm.errors import LawDataError
 from physlm.fitting.simulation import columns_of, form_of, simulate
-from physlm.laws import Law, registry
+from physlm.laws import Anchor, Law, latex, registry
+from physlm.laws.chinchilla import Chinchilla
+from physlm.laws.examples import Example
+from physlm.laws.exposures import Exposures
+from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables, attribute_of
+from physlm.registry import nearest
 
 LAWS = list(registry)
 STUDIES = 12
@@ -42,36 +50,140 @@ def true_values(name: str) -> tuple[Law, np.ndarray[Any, np.dtype[np.float64]]]:
 # -- what it says of itself --------------------------------------------------------------------------------------------
 
 
-@every_law
-def test_it_says_what_it_is(name: str) -> None:
-    law = registry[name]
-    form, values = true_values(name)
-    assert law.title
-    assert (law.__doc__ or "").strip()
-    assert "<math" in convert(law.latex)
-    for variable in (*law.variables, law.response):
-        assert variable.meaning
-        assert variable.unit
-        assert variable.column or variable.measure
-    assert law.size in {v.name for v in law.variables}
-    assert len({p.name for p in form.parameters}) == len(form.parameters)
-    for p, value in zip(form.parameters, values, strict=True):
-        assert p.meaning
-        assert p.unit
-        assert p.low < value < p.high
-        assert all(p.low <= guess <= p.high for guess in p.guesses)
-        assert p.scale != "log" or p.low > 0
+def unsaid(law: type[Law]) -> Iterator[str]:
+    """What a law doesn't say of itself, or says wrongly, as sentences."""
+    whose = f"the law {law.name}"
+    if not law.title:
+        yield f"{whose} has no title"
+    if not (law.__doc__ or "").strip():
+        yield f"{whose} has no docstring; say in one line what it claims"
+    if law.size not in {v.name for v in law.variables}:
+        names = [v.name for v in law.variables]
+        yield f"{whose} has the size {law.size!r}, which is no variable; {nearest(law.size, names)}"
+    for v in (*law.variables, law.response):
+        what = f"the variable {v.name} of {whose}"
+        if not v.meaning:
+            yield f"{what} has no meaning"
+        if not v.unit:
+            yield f'{what} has no unit; write "1" for a pure number'
+        if not (v.column or v.measure):
+            yield f"{what} has neither a column nor a measure, so no experiment can feed it"
+        if not attribute_of(v.name).isidentifier():
+            yield f"{what} can't be written as x.{v.name} in a formula; name it by letters, digits and _"
+    example = law.example()
+    form = form_of(law, example.design)
+    names = [p.name for p in form.parameters]
+    for p in form.parameters:
+        what = f"the parameter {p.name} of {whose}"
+        if names.count(p.name) > 1:
+            yield f"{what} is declared twice"
+        if not attribute_of(p.name).isidentifier():
+            yield f"{what} can't be written as p.{p.name} in a formula; name it by letters, digits and _"
+        if not p.meaning:
+            yield f"{what} has no meaning"
+        if not p.unit:
+            yield f'{what} has no unit; write "1" for a pure number'
+        if p.scale == "log" and p.low <= 0:
+            yield f"{what} has the scale log, so its lowest value must be above 0, but is {p.low:g}"
+        outside = [guess for guess in p.guesses if not p.low <= guess <= p.high]
+        if outside:
+            yield f"{what} is searched from {outside[0]:g}, which lies outside of {p.low:g} to {p.high:g}"
+        if p.name not in example.truth:
+            yield f"{what} has no value in the truth of example(); it has {', '.join(example.truth)}"
+        elif not p.low < example.truth[p.name] < p.high:
+            yield f"{what} is {example.truth[p.name]:g} in example(), which lies outside of {p.low:g} to {p.high:g}"
+    for name in sorted(set(example.truth) - set(names)):
+        yield f"the truth of example() of {whose} has {name!r}, which is no parameter; {nearest(name, names)}"
+    quantities = form.derived_quantities(form.inputs(columns_of(form, example.design)))
+    for q in quantities:
+        if not (q.meaning and q.unit):
+            yield f"the derived quantity {q.name} of {whose} has no meaning or no unit"
+    anchors = [(q.name, anchor) for q in (*form.parameters, *quantities) for anchor in q.anchors]
+    if not (anchors or form.source):
+        yield f"{whose} names nothing that is published: give its parameters anchors, or say its source"
+    for name, anchor in anchors:
+        if not anchor.source:
+            yield f"an anchor of {name} of {whose} has no source"
+        if anchor.low > anchor.high:
+            yield f"an anchor of {name} of {whose} goes down, from {anchor.low:g} to {anchor.high:g}"
+    if "<math" not in convert(law.latex):
+        yield f"the LaTeX of {whose} can't be set: {law.latex}"
 
 
 @every_law
-def test_it_names_what_is_published(name: str) -> None:
+def test_it_says_what_it_is_and_what_is_published(name: str) -> None:
+    found = list(unsaid(registry[name]))
+    assert not found, "; ".join(found)
+
+
+def test_what_a_law_leaves_unsaid_is_told() -> None:
+    half = replace(Exposures.parameters[1], unit="")
+
+    class Careless(Exposures):
+        name = "careless"
+        title = ""
+        source = ""
+        size = "e"
+        parameters = (replace(Exposures.parameters[0], anchors=(Anchor(1, 1, ""),)), half, Exposures.parameters[2])
+
+    told = list(unsaid(Careless))
+    assert "the law careless has no title" in told
+    assert any(each.startswith("the law careless has the size 'e', which is no variable") for each in told)
+    assert 'the parameter E_0 of the law careless has no unit; write "1" for a pure number' in told
+    assert "an anchor of c_max of the law careless has no source" in told
+
+
+@every_law
+def test_its_latex_is_the_formula(name: str) -> None:
+    """Of the law and its rivals, at parameters about the true or guessed ones."""
+    example = registry[name].example()
     form, _ = true_values(name)
-    quantities = form.derived_quantities(columns_of(form, registry[name].example().design))
-    anchors = [a for q in (*form.parameters, *quantities) for a in q.anchors]
-    assert anchors or form.source
-    for anchor in anchors:
-        assert anchor.low <= anchor.high
-        assert anchor.source
+    for each in (form, *(rival(form.levels) for rival in form.rivals)):
+        reason = wrong_latex(each, example)
+        assert reason is None, reason
+
+
+def wrong_latex(form: Law, example: Example) -> str | None:
+    """Where a form's LaTeX differs from what it predicts, as a sentence; None where it doesn't."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(example.design.height)[:8]
+    data = {variable: column[rows] for variable, column in columns_of(form, example.design).items()}
+    guessed = {p.name: p.guesses[0] for p in form.parameters}
+    center = form.coordinates(form.vector({**guessed, **{p: v for p, v in example.truth.items() if p in guessed}}))
+    for _ in range(3):
+        values = form.values(np.clip(center + 0.1 * rng.standard_normal(len(center)), *form.bounds()))
+        said, predicted = latex.evaluate(form, values, data), form.evaluate(values, data)
+        wrong = np.flatnonzero(~np.isclose(said, predicted, rtol=1e-6, atol=1e-12))
+        if len(wrong):
+            i = int(wrong[0])
+            inputs = ", ".join(f"{variable} = {column[i]:.4g}" for variable, column in data.items())
+            parameters = ", ".join(f"{p.name} = {v:.4g}" for p, v in zip(form.parameters, values, strict=True))
+            return (
+                f"the LaTeX of the law {form.name} isn't its formula: it gives {said[i]:.6g} where predict gives "
+                f"{predicted[i]:.6g}, at {inputs} with {parameters}: {form.latex}"
+            )
+    return None
+
+
+@pytest.mark.parametrize(
+    ("planted", "told"),
+    [
+        (r"c_{\max} \frac{E^{-\gamma}}{E^{\gamma} + E_0^{\gamma}}", "isn't its formula: it gives"),
+        (r"c_{\max} \frac{E^{\gamma}}{E^{\gamma} - E_0^{\gamma}}", "isn't its formula: it gives"),
+        (r"c_{\max} \frac{E^{\gama}}{E^{\gamma} + E_0^{\gamma}}", "has the symbol 'gama', .* did you mean 'gamma'?"),
+        (r"c_{\max} \frac{E^{\gamma}}{E^{\gamma} + E_0^{\gamma}", "where '}' should be"),
+    ],
+)
+def test_a_wrong_latex_is_caught_with_a_sentence(planted: str, told: str) -> None:
+    class Planted(Exposures):
+        latex = rf"c(E) = {planted}"
+
+    try:
+        found = wrong_latex(Planted(), Exposures.example())
+    except LawDataError as error:
+        found = str(error)
+    assert found is not None
+    assert re.search(told, found), found
 
 
 @every_law
@@ -80,21 +192,57 @@ def test_its_forms_agree_with_themselves(name: str) -> None:
     table = study(name, 1)
     form, _ = true_values(name)
     for each in (form, *(rival(form.levels) for rival in form.rivals)):
-        data = {**columns_of(form, table), form.response.name: table[form.response.name].to_numpy()}
-        inputs = columns_of(form, table)
-        values = each.starts(data)[:5]
-        together = each.predict(values, inputs)
-        assert together.shape == (len(values), table.height)
-        np.testing.assert_allclose(together, [each.predict(v, inputs) for v in values], rtol=1e-12)
-        location = each.location(values, inputs)
-        np.testing.assert_allclose(each.restore(location), together, rtol=1e-9, atol=1e-12)
-        coordinates = each.coordinates(values)
-        np.testing.assert_allclose(each.values(coordinates), values, rtol=1e-12)
-        exact = each.slope(coordinates, each.location(values, data), data)
-        step = 1e-5 * np.eye(values.shape[1])
-        for i in range(values.shape[1]):
-            ahead, behind = (each.location(each.values(coordinates + sign * step[i]), data) for sign in (1, -1))
-            np.testing.assert_allclose(exact[:, i], (ahead - behind) / 2e-5, rtol=2e-3, atol=1e-4)
+        disagreement = disagreeing(each, table)
+        assert disagreement is None, disagreement
+
+
+def disagreeing(form: Law, table: pl.DataFrame) -> str | None:
+    """What of a form doesn't agree with the rest of it, as a sentence; None where all does."""
+    whose = f"of the law {form.name}"
+    data = {**columns_of(form, table), form.response.name: table[form.response.name].to_numpy()}
+    inputs = columns_of(form, table)
+    values = form.starts(form.inputs(data))[:5]
+    together = form.evaluate(values, inputs)
+    if together.shape != (len(values), table.height):
+        return (
+            f"predict {whose} gives the shape {together.shape} for {len(values)} sets of parameters and {table.height} "
+            "rows; parameters p.name are [..., 1] and variables x.name [n], so that their product is [..., n]"
+        )
+    if not np.allclose(together, [form.evaluate(v, inputs) for v in values], rtol=1e-12, atol=0):
+        return f"predict {whose} gives other values for several sets of parameters at once than for each alone"
+    restored = form.restore(form.locate(values, inputs))
+    if not np.allclose(restored, together, rtol=1e-9, atol=1e-12):
+        worst = np.unravel_index(np.argmax(np.abs(restored - together)), together.shape)
+        return (
+            f"location {whose} isn't its response on the scale {form.noise.scale}: it stands for "
+            f"{restored[worst]:.6g} where predict gives {together[worst]:.6g}"
+        )
+    coordinates = form.coordinates(values)
+    exact = form.slopes(coordinates, form.locate(values, data), data)
+    for i, p in enumerate(form.parameters):
+        step = 1e-5 * np.eye(len(form.parameters))[i]
+        ahead, behind = (form.locate(form.values(coordinates + sign * step), data) for sign in (1, -1))
+        difference = (ahead - behind) / 2e-5
+        wrong = ~np.isclose(exact[:, i], difference, rtol=2e-3, atol=1e-4)
+        if wrong.any():
+            at = tuple(np.argwhere(wrong)[0])
+            along = "the logarithm of " if p.scale == "log" else ""
+            return (
+                f"the slope {whose} along {along}{p.name} is wrong: {exact[:, i][at]:.6g} where differences of the "
+                f"{form.noise.scale} response give {difference[at]:.6g}"
+            )
+    return None
+
+
+def test_a_wrong_slope_is_told() -> None:
+    class Planted(Chinchilla):
+        def slope(self, p: Parameters, x: Variables, location: Array) -> Mapping[str, Array]:
+            found = super().slope(p, x, location)
+            return {**found, "alpha": -found["alpha"]}
+
+    told = disagreeing(Planted(), study("chinchilla", 1))
+    assert told is not None
+    assert told.startswith("the slope of the law chinchilla along alpha is wrong:")
 
 
 # -- what it recovers --------------------------------------------------------------------------------------------------

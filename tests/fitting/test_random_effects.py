@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
 
 from physlm import fitting
 from physlm.errors import LawDataError
+from physlm.fitting import Fit, pooling
 from physlm.fitting.pooling import universality
 from physlm.fitting.random_effects import pool
+from physlm.laws import Interval
 from physlm.laws.exposures import Exposures
 
 
@@ -60,6 +66,43 @@ def test_a_logarithmic_parameter_keeps_its_sign_and_unit() -> None:
 def test_too_few_groups_are_refused() -> None:
     with pytest.raises(LawDataError, match=r"identified in 3 groups.*needs at least 4"):
         pool("c", "log", groups(3), np.zeros(3), np.ones(3))
+
+
+def test_an_estimate_without_a_standard_error_is_refused() -> None:
+    with pytest.raises(LawDataError, match=r"c has no standard error in g2, so .* leave them out"):
+        pool("c", "log", groups(5), np.zeros(5), np.array([0.1, 0.1, 0.0, 0.1, 0.1]))
+
+
+@pytest.mark.parametrize(("at_bound", "why"), [(True, "lies at its bound"), (False, "runs that don't scatter")])
+def test_a_group_without_a_standard_error_is_left_out_and_said(
+    at_bound: bool, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: the first group's c_max gets an interval of no width, as an estimate at its bound has it."""
+    law = Exposures
+    tables = [
+        fitting.simulate(law, law.example(), np.random.default_rng([n, 4])).with_columns(model=pl.lit(f"m{n}"))
+        for n in range(5)
+    ]
+
+    def planted(law: type[Exposures], table: pl.DataFrame, **options: Any) -> Fit:
+        found = fitting.fit(law, table, **options)
+        if table["model"].unique().to_list() != ["m0"]:
+            return found
+        first, *others = found.estimates
+        at = Interval(first.value, first.value, found.level)
+        return replace(found, estimates=(replace(first, interval=at, at_bound=at_bound), *others))
+
+    monkeypatch.setattr(pooling, "fit", planted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = universality(law, pl.concat(tables), "model", resamples=50)
+    (c_max,) = (each for each in found.partial if each.parameter == "c_max")
+    assert c_max.names == ("m1", "m2", "m3", "m4")
+    assert all(0 <= each.chance <= 1 for each in found.parameters)
+    (reason,) = found.not_partial
+    assert reason.startswith("c_max of model = m0 is left out")
+    assert why in reason
+    assert reason in found.summary()
 
 
 @pytest.mark.slow

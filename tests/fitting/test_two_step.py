@@ -26,15 +26,15 @@ def ladder(number: int, *, spread: float = 0.01, seeds: int = 2) -> pl.DataFrame
     grid = [(n, d) for n in (1e3, 3e3, 1e4, 3e4, 1e5) for d in (1e4, 3e4, 1e5, 3e5, 1e6)] * seeds
     size, tokens = np.array(grid).T
     data = {"N": size, "D": tokens}
-    loss = Chinchilla().predict(np.array(list(LOSS.values())), data) * np.exp(spread * rng.standard_normal(len(grid)))
-    share = Skill().predict(np.array(list(SKILL.values())), {"x": loss})
+    loss = Chinchilla().evaluate(np.array(list(LOSS.values())), data) * np.exp(spread * rng.standard_normal(len(grid)))
+    share = Skill().evaluate(np.array(list(SKILL.values())), {"x": loss})
     accuracy = rng.binomial(2000, share) / 2000
     return pl.DataFrame({**data, "L": loss, "accuracy": accuracy, "n": 2000}).with_row_index("run_id")
 
 
 def true_accuracy(size: float, tokens: float) -> float:
-    loss = Chinchilla().predict(np.array(list(LOSS.values())), {"N": np.array([size]), "D": np.array([tokens])})
-    return float(Skill().predict(np.array(list(SKILL.values())), {"x": loss})[0])
+    loss = Chinchilla().evaluate(np.array(list(LOSS.values())), {"N": np.array([size]), "D": np.array([tokens])})
+    return float(Skill().evaluate(np.array(list(SKILL.values())), {"x": loss})[0])
 
 
 def test_accuracy_is_predicted_through_the_loss() -> None:

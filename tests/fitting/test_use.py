@@ -40,8 +40,8 @@ def chinchilla() -> Fit:
 def test_the_best_size_under_a_budget_is_the_laws_optimum(chinchilla: Fit) -> None:
     budget = 1e21
     found = advise(chinchilla, "min", free=["N", "D"], cost="6 * N * D", budget=budget)
-    size, tokens = Chinchilla().optimum(chinchilla.values, np.array([budget]))
-    best = Chinchilla().predict(chinchilla.values, {"N": size, "D": tokens})[0]
+    size, tokens = Chinchilla().optimum(Chinchilla().named(chinchilla.values), np.array([budget]))
+    best = Chinchilla().evaluate(chinchilla.values, {"N": size, "D": tokens})[0]
     assert found.cost is not None
     assert found.cost <= budget
     assert found.predicted == pytest.approx(best, rel=3e-3)
@@ -88,7 +88,7 @@ def test_one_new_run_lies_in_its_interval_at_the_nominal_rate() -> None:
 def test_inverting_a_law_gives_the_value_that_reaches_the_goal() -> None:
     covered = []
     truth = np.array(list(Exposures.example().truth.values()))
-    goal = float(Exposures().predict(truth, {"E": np.array([250.0])})[0])
+    goal = float(Exposures().evaluate(truth, {"E": np.array([250.0])})[0])
     for number in range(30):
         fit = fitting.fit("exposures", study(Exposures, number), resamples=200, compare=False)
         found = invert(fit, "E", goal, {})
@@ -115,7 +115,7 @@ def test_the_chosen_conditions_shrink_the_interval_more_than_others() -> None:
         for number in range(6):
             table = study(Exposures, number)
             rng = np.random.default_rng([number, 23])
-            clean = Exposures().predict(np.array(list(truth.values())), {"E": np.array(extra)})
+            clean = Exposures().evaluate(np.array(list(truth.values())), {"E": np.array(extra)})
             more = pl.DataFrame({"E": extra, "c": clean * np.exp(0.02 * rng.standard_normal(len(extra)))})
             fit = fitting.fit("exposures", pl.concat([table.select("E", "c"), more]), resamples=200, compare=False)
             e = fit.estimate("c_max")

@@ -26,7 +26,7 @@ def study(
     rows = [(p, e, seed) for p in sizes for e in EXPOSURES for seed in range(seeds)]
     size, exposures, _ = (np.array(column, float) for column in zip(*rows, strict=True))
     data = {"P": size, "E": exposures, "B": np.full(len(rows), WORLD)}
-    clean = Capacity().predict(np.array(list(TRUTH.values())), {**data, "P": size * (size / 8000) ** tilt})
+    clean = Capacity().evaluate(np.array(list(TRUTH.values())), {**data, "P": size * (size / 8000) ** tilt})
     return pl.DataFrame({**data, "bits": clean * np.exp(noise * rng.standard_normal(len(rows)))})
 
 
@@ -47,7 +47,7 @@ def coverage(noise: Mapping[int, float] | float, studies: int) -> dict[str, floa
         scale = np.array([noise if isinstance(noise, float) else noise[int(e)] for e in table["E"]])
         noisy = table["bits"].to_numpy() * np.exp(scale * rng.standard_normal(table.height))
         fit = fitting.fit("capacity", table.with_columns(pl.Series("bits", noisy)), resamples=200, seed=number)
-        true = form.derived(parameters, {"E": np.array(EXPOSURES, float)})
+        true = form.derive(parameters, {"E": np.array(EXPOSURES, float)})
         for estimate in fit.derived:
             hits.setdefault(estimate.name, []).append(float(true[estimate.name]) in estimate.interval)
     return {name: float(np.mean(inside)) for name, inside in hits.items()}

@@ -41,7 +41,7 @@ def test_variable_projection_finds_what_many_starts_find() -> None:
     form = Chinchilla()
     data = {**columns_of(form, table), "L": table["L"].to_numpy()}
     problem = Problem(form, form.noise, data, np.ones(table.height))
-    few = solve(problem, form.coordinates(form.starts(data)), iterations=500)
+    few = solve(problem, form.coordinates(form.starts(form.inputs(data))), iterations=500)
     rng = np.random.default_rng(6)
     low, high = form.coordinates(np.array([[1.0, 10.0, 10.0, 0.1, 0.1], [3.0, 1e5, 1e5, 0.8, 0.8]]))
     many = solve(problem, low + (high - low) * rng.random((200, 5)), iterations=500)
@@ -52,11 +52,11 @@ def test_variable_projection_finds_what_many_starts_find() -> None:
 def test_the_optimum_follows_its_formulas() -> None:
     values = np.array(list(TRUTH.values()))
     budgets = np.array([1e18, 1e21, 5.76e23])
-    size, tokens = Chinchilla().optimum(values, budgets)
+    size, tokens = Chinchilla().optimum(Chinchilla().named(values), budgets)
     np.testing.assert_allclose(6 * size * tokens, budgets)
     for factor in (0.9, 1.1):
-        best = Chinchilla().predict(values, {"N": size, "D": tokens})
-        other = Chinchilla().predict(values, {"N": factor * size, "D": tokens / factor})
+        best = Chinchilla().evaluate(values, {"N": size, "D": tokens})
+        other = Chinchilla().evaluate(values, {"N": factor * size, "D": tokens / factor})
         assert (other > best).all()
     assert tokens[2] / size[2] == pytest.approx(20, rel=0.35)  # Besiroglu et al.: close to 20 at Chinchilla's budget
 
@@ -65,7 +65,7 @@ def test_practices_traps_are_told() -> None:
     """Sizes and tokens in a fixed proportion don't tell their exponents apart."""
     table = simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(7), seeds=1)
     proportional = table.with_columns(D=20 * table["N"])
-    truth = Chinchilla().predict(np.array(list(TRUTH.values())), columns_of(Chinchilla(), proportional))
+    truth = Chinchilla().evaluate(np.array(list(TRUTH.values())), columns_of(Chinchilla(), proportional))
     noise = np.exp(0.002 * np.random.default_rng(8).standard_normal(table.height))
     fit = fitting.fit("chinchilla", proportional.with_columns(L=truth * noise), resamples=100, compare=False)
     assert not all(e.identified for e in fit.estimates)

@@ -71,7 +71,7 @@ def foretell(fit: Fit, data: Mapping[str, Array], items: float = 1000.0) -> list
     dispersion = noise.dispersion(fitted, outcome, detail, linear.freedom_left)
 
     def location(coordinates: Array) -> Array:
-        return form.location(form.values(coordinates), data)
+        return form.locate(form.values(coordinates), data)
 
     center = location(linear.coordinates)
     below, above = reach(location(form.coordinates(np.array(fit.draws))) - center, fit.level, linear.freedom(location))
@@ -167,7 +167,7 @@ def invert(
         others[v.name] = _given(v, at[v.name], fit, tested, extrapolate)
     grid = _spaced(known[variable], tested[variable], 400, extrapolate)
     data = {**{name: np.full(len(grid), x) for name, x in others.items()}, variable: grid}
-    curve = law.predict(fit.values, data)
+    curve = law.evaluate(fit.values, data)
     value = _crossing(grid, curve, response)
     if value is None:
         reached = f"from {np.nanmin(curve):.4g} to {np.nanmax(curve):.4g}"
@@ -175,7 +175,7 @@ def invert(
             f"with {variable} from {grid[0]:.4g} to {grid[-1]:.4g} the law gives {law.response.meaning} {reached}, "
             f"not {response:.4g}" + ("" if extrapolate else "; beyond that it was not tested")
         )
-    crossings = [_crossing(grid, each, response) for each in law.predict(np.array(fit.draws), data)]
+    crossings = [_crossing(grid, each, response) for each in law.evaluate(np.array(fit.draws), data)]
     ends = [grid[-1] if x is None else x for x in crossings]  # not reached: further than one can see
     tail = (1 - fit.level) / 2
     low, high = np.quantile(ends, [tail, 1 - tail])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from physlm.laws.law import Law, Parameter
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 
 NAME = "constant"
 
@@ -31,11 +30,11 @@ def constant(law: Law) -> Law:
             else Parameter("c", law.response.meaning, law.response.unit, -1e300, 1e300, (0.0,), scale="linear"),
         )
 
-        def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-            return np.asarray(parameters[..., 0:1] + 0 * data[self.size])
+        def predict(self, p: Parameters, x: Variables) -> Array:
+            return np.asarray(p.c + 0 * x[self.size])
 
-        def starts(self, data: Mapping[str, Array]) -> Array:
-            response = data[self.response.name]
+        def starts(self, x: Variables) -> Array:
+            response = x[self.response.name]
             center = float(np.median(response)) if self.noise.scale == "log" else float(response.mean())
             return np.array([[center]])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from physlm.laws.law import Law
 from physlm.laws.noise import Noise
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.variables import Variable
+from physlm.registry import nearest
 
 REFERENCES = ("baseline", "dense", "gpt2", "none", "false", "0", "16")  # levels that others are compared with
 _LARGEST = 1e30  # beyond, or as close to 0, there is no such quantity
@@ -82,6 +83,36 @@ def needed(law: type[Law]) -> Needed:
     columns = [name for name in named if name is not None]
     measured = [law.made_from or law.response, *law.variables]
     return Needed(columns, measured, _by_place(inputs), law.made_from is not None)
+
+
+def unsupported_reason(law: type[Law], columns: Collection[str], measures: Collection[str] = ()) -> str | None:
+    """Why a catalogue's table can't hold all that a law reads, as a sentence; None if it can.
+
+    columns   of the table: those of observations and of runs' descriptions
+    measures  the names of what is measured; not looked at if there are none
+    """
+    for variable in _inputs(law, law.noise):
+        what = f"the law {law.name} reads {described(variable)}"
+        if variable.group is not None:
+            patterns = (variable_.measure or "" for variable_ in (law.response, *law.variables))
+            if not any(f"(?P<{variable.group}>" in pattern for pattern in patterns):
+                return f"{what} from the group {variable.group!r} of a measure, but no measure of it has such a group"
+        elif variable.made:
+            missing = [root for root in _roots(variable) if root not in columns]
+            if missing and variable.column not in columns:
+                return f"{what} from the column {missing[0]!r}, which no run has; {nearest(missing[0], [*columns])}"
+        elif variable.column is not None and variable.column not in columns and law.made_from is None:
+            return (
+                f"{what} from the column {variable.column!r}, which no run has; {nearest(variable.column, [*columns])}"
+            )
+    for variable in (law.made_from or law.response, *law.variables):
+        if measures and variable.measure and not variable.matching(measures):
+            measure = variable.measure
+            return (
+                f"the law {law.name} reads {described(variable)} from the measure {measure!r}, which nothing emits; "
+                f"{nearest(measure, [*measures])}"
+            )
+    return None
 
 
 def _unmeasured(variable: Variable) -> LawDataError:

@@ -85,14 +85,14 @@ def _state(fit: Fit, candidates: pl.DataFrame, estimate: str) -> tuple[Array, Ar
     scale = noise.profiled(location[0], outcome, detail, dispersion)
     low, high = form.bounds()
     curvature = noise.loss(location[0], outcome, detail).curvature
-    slope = form.slope(at[None], location, linear.problem.data)[0]
+    slope = form.slopes(at[None], location, linear.problem.data)[0]
     # What is known beforehand, that parameters lie within their bounds, keeps the matrix regular.
     matrix = (slope * curvature) @ slope.T / scale + np.diag(12 / (high - low) ** 2)
     data = columns_of(form, candidates)
-    there = form.location(form.values(at), data)[None]
+    there = form.locate(form.values(at), data)[None]
     items = np.full(candidates.height, float(np.median(detail)))
     curved = noise.loss(there[0], form.restore(there[0]), items).curvature
-    information = (form.slope(at[None], there, data)[0] * np.sqrt(curved / scale)).T
+    information = (form.slopes(at[None], there, data)[0] * np.sqrt(curved / scale)).T
     return np.linalg.inv(matrix), _gradient(fit, estimate), information
 
 
@@ -103,9 +103,9 @@ def _gradient(fit: Fit, estimate: str) -> Array:
     if estimate in names:
         return np.asarray(np.eye(len(names))[names.index(estimate)], dtype=np.float64)
     data = fit.linear.problem.data
-    scale = next(q.scale for q in form.derived_quantities(data) if q.name == estimate)
+    scale = next(q.scale for q in form.derived_quantities(form.inputs(data)) if q.name == estimate)
     moved = form.values(np.concatenate([at[None], at + _STEP * np.eye(len(at))]))
-    found = to_scale(scale, form.derived(moved, data)[estimate])
+    found = to_scale(scale, form.derive(moved, data)[estimate])
     return np.asarray((found[1:] - found[0]) / _STEP)
 
 

@@ -69,7 +69,7 @@ def fit(
         raise LawDataError("every row is held out; there is nothing to fit")
     problem = Problem(form, scatter, runs.take(used), runs.detail[used])
     check_design(form, problem.data)
-    form.check(problem.data)
+    form.check(form.inputs(problem.data))
     _check_seeds(form, runs.condition[used])
     fitted = Fitted(problem, runs.cluster[used])
     draws = bootstrap(fitted.linear, resamples, seed)
@@ -131,7 +131,7 @@ class Fitted:
 
     def __init__(self, problem: Problem, cluster: NDArray[np.int64], start: Array | None = None) -> None:
         form = problem.form
-        starts = form.coordinates(form.starts(problem.data)) if start is None else start
+        starts = form.coordinates(form.starts(form.inputs(problem.data))) if start is None else start
         found = solve(problem, starts, iterations=_ITERATIONS)
         for _ in range(_ROUNDS):
             best = int(np.argmin(found.cost))
@@ -187,14 +187,14 @@ def _estimates(fitted: Fitted, draws: Array, level: float) -> Iterator[Estimate]
 
 def _derived(fitted: Fitted, draws: Array, level: float) -> Iterator[Estimate]:
     form, data = fitted.problem.form, fitted.problem.data
-    now, drawn = form.derived(form.values(fitted.coordinates), data), form.derived(form.values(draws), data)
-    quantities = form.derived_quantities(data)
+    now, drawn = form.derive(form.values(fitted.coordinates), data), form.derive(form.values(draws), data)
+    quantities = form.derived_quantities(form.inputs(data))
     if not quantities:
         return
     scales = [q.scale for q in quantities]
 
     def located(coordinates: Array) -> Array:
-        values = form.derived(form.values(coordinates), data)
+        values = form.derive(form.values(coordinates), data)
         return np.stack([to_scale(s, values[q.name]) for s, q in zip(scales, quantities, strict=True)], axis=-1)
 
     for quantity, freedom in zip(quantities, fitted.linear.freedom(located), strict=True):
@@ -237,7 +237,7 @@ def _test(fitted: Fitted, draws: Array, runs: Observed, level: float) -> Iterato
         point = {v.name: data[v.name][:1] for v in form.variables}
 
         def located(coordinates: Array, point: Mapping[str, Array] = point) -> Array:
-            return form.location(form.values(coordinates), point)
+            return form.locate(form.values(coordinates), point)
 
         center = located(fitted.coordinates)
         below, above = reach(located(draws) - center, level, fitted.linear.freedom(located))

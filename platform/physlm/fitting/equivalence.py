@@ -2,7 +2,7 @@
 
 That a difference isn't significant is no evidence that there is none. Here the burden is turned: accuracies are
 equivalent to a reference within a margin if both "at least the margin above" and "at least the margin below" are
-rejected. So Part 3.2's claim is tested that inverse search is impossible (arXiv 2309.14402; law 8 of the catalogue).
+rejected. So Part 3.2's claim is tested that inverse search is impossible (arXiv 2309.14402).
 """
 
 from __future__ import annotations

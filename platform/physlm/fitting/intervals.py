@@ -41,7 +41,7 @@ class Linear:
         loss = problem.noise.loss(location[0], problem.outcome, problem.detail)
         self.root = np.sqrt(loss.curvature)
         self.residual = loss.slope / self.root  # whitened, [n]
-        slope = problem.form.slope(coordinates[None], location, problem.data)[0].T * self.root[:, None]  # [n, k]
+        slope = problem.form.slopes(coordinates[None], location, problem.data)[0].T * self.root[:, None]  # [n, k]
         low, high = problem.form.bounds()
         slope[:, (coordinates <= low) | (coordinates >= high)] = 0.0  # a parameter at its bound doesn't move
         if not np.isfinite(slope).all():

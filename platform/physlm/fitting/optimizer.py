@@ -38,7 +38,7 @@ class Problem:
 
     def location(self, coordinates: Array) -> Array:
         """Location of each observation at coordinates [..., k]: [..., n]."""
-        return self.form.location(self.form.values(coordinates), self.data)
+        return self.form.locate(self.form.values(coordinates), self.data)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _solve(
     cost, total, pull, curvature = _cost(problem, location, weights, tilt, origin)
     damping = np.full(len(at), 1e-3)
     for _ in range(iterations):
-        slope = problem.form.slope(at, location, problem.data)  # [b, k, n]
+        slope = problem.form.slopes(at, location, problem.data)  # [b, k, n]
         gradient = (slope @ pull[..., None])[..., 0]
         # A parameter at its bound that is pushed further out is held there.
         held = ((at <= low) & (gradient > 0)) | ((at >= high) & (gradient < 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from typing import Any, Literal
 
 import numpy as np
@@ -12,8 +13,8 @@ from scipy import stats
 
 from physlm.errors import LawDataError
 from physlm.fitting.engine import fit
-from physlm.fitting.random_effects import Pooled, pool
-from physlm.fitting.result import Fit
+from physlm.fitting.random_effects import Pooled, has_error, pool
+from physlm.fitting.result import Estimate, Fit
 from physlm.laws.law import Law
 from physlm.laws.scales import Array, to_scale
 
@@ -42,7 +43,7 @@ class Universality:
     evidence     BIC of pooled less that of separate
     verdict      universal or differing where the evidence is very strong, undecided otherwise
     partial      parameters as drawn from one distribution over groups, where there are enough groups
-    not_partial  why other parameters can't be pooled so
+    not_partial  why other parameters, or single groups, can't be pooled so
     """
 
     by: str
@@ -115,12 +116,23 @@ def universality(law: type[Law], table: pl.DataFrame, by: str, **options: Any) -
             continue
         known = {name: f for name, f in separate.items() if f.estimate(p.name).identified}
         values, errors = _estimates(p.name, list(known.values()))
+        # Without a standard error an estimate has no weight that could be told: 1/0 would leave nothing to the others.
+        weighed = has_error(values, errors)
+        refused += [_unweighed(by, name, known[name].estimate(p.name)) for name in compress(known, ~weighed)]
+        known = {name: known[name] for name in compress(known, weighed)}
+        values, errors = values[weighed], errors[weighed]
         shared.append(_shared(p.name, values, errors))
         try:
             partial.append(pool(p.name, p.scale, list(known), values, errors, level=pooled.level))
         except LawDataError as error:
             refused.append(str(error))
     return Universality(by, pooled, separate, evidence, tuple(shared), verdict, tuple(partial), tuple(refused))
+
+
+def _unweighed(by: str, group: str, e: Estimate) -> str:
+    """Why an estimate can't be compared with those of other groups, as a sentence."""
+    why = "lies at its bound" if e.at_bound else "is of runs that don't scatter about the law"
+    return f"{e.name} of {by} = {group} is left out: it {why}, so it has no standard error"
 
 
 def _told(fit: Fit, parameter: str) -> list[float]:
@@ -144,7 +156,7 @@ def _bic(fits: Sequence[Fit]) -> float:
 
 
 def _estimates(name: str, fits: Sequence[Fit]) -> tuple[Array, Array]:
-    """A parameter's estimates with their standard errors, on its scale, [g] each."""
+    """A parameter's estimates with their standard errors, on its scale, [g] each; 0 for an interval of no width."""
     values, errors = [], []
     for f in fits:
         scale = next(p.scale for p in f.model.parameters if p.name == name)

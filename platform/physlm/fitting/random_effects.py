@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from physlm.errors import LawDataError
@@ -25,6 +27,7 @@ from physlm.laws.scales import Array, Scale, from_scale
 
 FEWEST = 4
 _DRAWS = 4000
+_ROUNDING = 1e-9  # how closely searches end, in units of a coordinate
 _GRID = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 1200)])  # of τ, in units of the values' scatter
 
 
@@ -81,6 +84,11 @@ class Pooled:
         )
 
 
+def has_error(values: Array, errors: Array) -> NDArray[np.bool_]:
+    """Whether each estimate has a standard error, bool [g]: one that is finite and more than rounding leaves."""
+    return np.isfinite(values) & np.isfinite(errors) & (errors > _ROUNDING * np.maximum(1.0, np.abs(values)))
+
+
 def pool(
     parameter: str,
     scale: Scale,
@@ -93,8 +101,15 @@ def pool(
 ) -> Pooled:
     """Pool the estimates of a parameter in groups. values [g], errors [g]: on the scale, with standard errors.
 
-    Raises LawDataError for fewer than 4 groups.
+    Raises LawDataError for fewer than 4 groups, and for a standard error that isn't above 0: an estimate at its bound,
+    or of runs that don't scatter, has none.
     """
+    unweighed = list(compress(names, ~has_error(values, errors)))
+    if unweighed:
+        raise LawDataError(
+            f"{parameter} has no standard error in {', '.join(unweighed)}, so nothing tells how much such groups "
+            "count; leave them out"
+        )
     if len(values) < FEWEST:
         raise LawDataError(
             f"{parameter} is identified in {len(values)} groups ({', '.join(names)}); to tell how much groups differ "

@@ -162,7 +162,7 @@ class Fit:
         law = self.model
 
         def location(coordinates: Array) -> Array:
-            return law.location(law.values(coordinates), data)
+            return law.locate(law.values(coordinates), data)
 
         center = location(self.linear.coordinates)
         deviations = location(law.coordinates(np.array(self.draws))) - center

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from physlm.fitting.data import levels
-from physlm.laws.law import Example, Law
+from physlm.laws.examples import Example
+from physlm.laws.law import Law
 from physlm.laws.noise import Binomial, Censored
 from physlm.laws.scales import Array, from_scale
 
@@ -42,8 +43,8 @@ def simulate(
     table = pl.concat([example.design] * seeds).with_row_index("run").with_columns(pl.format("run {}", "run"))
     table = table.rename({"run": "run_id"})
     form = form_of(law, table)
-    parameters = np.array([example.truth[p.name] for p in form.parameters])
-    location = form.location(parameters, columns_of(form, table))
+    parameters = form.vector(example.truth)
+    location = form.locate(parameters, columns_of(form, table))
     response = law.response.name
     if isinstance(law.noise, Binomial):
         share = from_scale("logit", location)

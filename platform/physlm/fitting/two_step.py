@@ -56,11 +56,11 @@ class Chain:
         response is a share of so many, whose noise then counts; none for the curve alone.
         """
         one, two = self.first.model, self.second.model
-        loss = one.predict(self.first.values, data)
-        center = two.location(self.second.values, {**data, self.link: loss})
-        losses = one.predict(self.draws[0], data)  # [b, n]
+        loss = one.evaluate(self.first.values, data)
+        center = two.locate(self.second.values, {**data, self.link: loss})
+        losses = one.evaluate(self.draws[0], data)  # [b, n]
         drawn = np.stack(
-            [two.location(values, {**data, self.link: own}) for values, own in zip(self.draws[1], losses, strict=True)]
+            [two.locate(values, {**data, self.link: own}) for values, own in zip(self.draws[1], losses, strict=True)]
         )
         freedom = np.minimum(*(self._freedom(i, data, loss) for i in (0, 1)))
         below, above = reach(drawn - center, self.first.level, freedom)
@@ -69,7 +69,7 @@ class Chain:
         noise, linear = self._linear[1].problem.noise, self._linear
         wobble = stats.t.ppf(0.5 + self.first.level / 2, linear[0].freedom_left) * np.sqrt(self._dispersion[0])
         shifted = [
-            two.location(self.second.values, {**data, self.link: one.restore(_located(one, loss) + sign * wobble)})
+            two.locate(self.second.values, {**data, self.link: one.restore(_located(one, loss) + sign * wobble)})
             for sign in (-1, 1)
         ]
         below = np.hypot(below, np.maximum(0.0, center - np.minimum(*shifted)))
@@ -92,7 +92,7 @@ class Chain:
     def _freedom(self, step: int, data: Mapping[str, Array], loss: Array) -> Array:
         model = (self.first.model, self.second.model)[step]
         inputs = data if step == 0 else {**data, self.link: loss}
-        return self._linear[step].freedom(lambda coordinates: model.location(model.values(coordinates), inputs))
+        return self._linear[step].freedom(lambda coordinates: model.locate(model.values(coordinates), inputs))
 
     def summary(self) -> str:
         """A few lines for people."""

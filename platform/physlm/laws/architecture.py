@@ -1,4 +1,4 @@
-r"""How much an architecture multiplies capacity (Part 3.3, results 5 and 6; Part 4.1; law 3 of the catalogue).
+r"""How much an architecture multiplies capacity (Part 3.3, results 5 and 6; Part 4.1).
 
     ln c = ln c₀(E) + ln m(architecture, E)
 
@@ -15,9 +15,11 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
 from physlm.laws.exposures import PER_PARAMETER
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 ARCHITECTURE = Variable(
@@ -74,8 +76,8 @@ class NoDifference(_Architecture):
         super().__init__(levels)
         self.parameters = self._base()
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., data["E"].astype(int)])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_0[..., x.E])
 
 
 class OneMultiplier(_Architecture):
@@ -84,6 +86,7 @@ class OneMultiplier(_Architecture):
     name = "one multiplier"
     title = "Architecture multiplier whatever the exposures"
     latex = r"c_0(E)\, m(\mathrm{architecture})"
+    where = (r"m(\mathrm{reference}) = 1",)
 
     def __init__(self, levels: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(levels)
@@ -92,11 +95,9 @@ class OneMultiplier(_Architecture):
             *(Parameter(f"m[{a}]", f"multiplier of {a}", "1", 1e-3, 1e3, (1.0,)) for a in self._others),
         ]
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        base = parameters[..., : len(self.levels["E"])]
-        one = np.ones((*parameters.shape[:-1], 1))
-        multipliers = np.concatenate([one, parameters[..., len(self.levels["E"]) :]], axis=-1)
-        return np.asarray(base[..., data["E"].astype(int)] * multipliers[..., data["architecture"].astype(int)])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        multipliers = np.concatenate([np.ones_like(p.m[..., :1]), p.m], axis=-1)
+        return np.asarray(p.c_0[..., x.E] * multipliers[..., x.architecture])
 
 
 @register
@@ -128,12 +129,10 @@ class Architecture(_Architecture):
             ),
         ]
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def predict(self, p: Parameters, x: Variables) -> Array:
         exposures = len(self.levels["E"])
-        one = np.ones((*parameters.shape[:-1], exposures))
-        multipliers = np.concatenate([one, parameters[..., exposures:]], axis=-1)
-        at, which = data["E"].astype(int), data["architecture"].astype(int)
-        return np.asarray(parameters[..., at] * multipliers[..., which * exposures + at])
+        multipliers = np.concatenate([np.ones_like(p.c_0), p.m], axis=-1)  # of all exposures for each architecture
+        return np.asarray(p.c_0[..., x.E] * multipliers[..., x.architecture * exposures + x.E])
 
     @classmethod
     def example(cls) -> Example:
@@ -142,4 +141,16 @@ class Architecture(_Architecture):
         truth |= {"m[gpt2+canon,100]": 1.12, "m[gpt2+canon,1000]": 1.05}
         # No category can be extrapolated to: some runs of the known ones are held out.
         numbered = pl.DataFrame(rows, ["architecture", "E"], orient="row").with_row_index("group")
-        return Example(numbered, truth, pl.col("group") % 3 == 2)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["knowledge_bits"],
+            {"model.mlp": ["gelu", "none", "gated"], "model.canon": ["", "AB"], "training.exposures": [1, 2]},
+            truth={
+                "c_0[1]": 1.0,
+                "c_0[2]": 2.0,
+                **{f"m[{a},1]": 0.8 for a in ("gated", "gated+canon", "no_mlp", "no_mlp+canon")},
+                **{f"m[{a},2]": 0.9 for a in ("gated", "gated+canon", "no_mlp", "no_mlp+canon")},
+                **{f"m[gpt2+canon,{e}]": 1.1 for e in (1, 2)},
+            },
+        )
+        return Example(numbered, truth, pl.col("group") % 3 == 2, experiment)

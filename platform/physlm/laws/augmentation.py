@@ -1,4 +1,4 @@
-r"""Which share of stored knowledge can be extracted, given how the texts were augmented (Part 3.1; law 7).
+r"""Which share of stored knowledge can be extracted, given how the texts were augmented (Part 3.1).
 
     logit accuracy = a + b·ln M + c·[permuted] + d·[full name]
 
@@ -15,9 +15,11 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import QUESTIONS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.1 (arXiv 2309.14316)"
@@ -62,8 +64,8 @@ class TextsAlone(_Augmentation):
     latex = r"\operatorname{logit} = a + b \ln M"
     parameters = (_BASE, _TEXTS)
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] + parameters[..., 1:2] * np.log(data["M"]))
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.a + p.b * np.log(x.M))
 
 
 class Interaction(_Augmentation):
@@ -76,10 +78,9 @@ class Interaction(_Augmentation):
     )
     parameters = (_BASE, _TEXTS, _PERMUTED, _FULL_NAME, _effect("f", "interaction", 0.0))
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        texts = np.log(data["M"])
-        columns = np.stack([np.ones_like(texts), texts, data["permuted"], data["fullname"], data["permuted"] * texts])
-        return np.asarray(parameters @ columns)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        texts = np.log(x.M)
+        return np.asarray(p.a + p.b * texts + p.c * x.permuted + p.d * x.fullname + p.f * x.permuted * texts)
 
 
 @register
@@ -93,16 +94,15 @@ class Augmentation(_Augmentation):
     parameters = (_BASE, _TEXTS, _PERMUTED, _FULL_NAME)
     rivals: ClassVar[Sequence[type[Law]]] = (Interaction, TextsAlone)
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        columns = np.stack([np.ones_like(data["M"]), np.log(data["M"]), data["permuted"], data["fullname"]])
-        return np.asarray(parameters @ columns)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.a + p.b * np.log(x.M) + p.c * x.permuted + p.d * x.fullname)
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """Extraction with five permuted texts."""
-        at = {"M": np.array([5.0]), "permuted": np.ones(1), "fullname": np.zeros(1)}
-        return {"accuracy(5,permuted)": self.predict(parameters, at)[..., 0]}
+        five_permuted = self.inputs({"M": np.array([5.0]), "permuted": np.ones(1), "fullname": np.zeros(1)})
+        return {"accuracy(5,permuted)": self.predict(p, five_permuted)}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         return [
             Quantity(
                 "accuracy(5,permuted)",
@@ -117,4 +117,9 @@ class Augmentation(_Augmentation):
     def example(cls) -> Example:
         rows = [(m, p, f, 1000) for m in (1, 2, 3, 5) for p in (0, 1) for f in (0, 1)]
         design = pl.DataFrame(rows, ["M", "permuted", "fullname", "n"], orient="row")
-        return Example(design, {"a": -2.23, "b": 1.16, "c": 3.08, "d": 0.6}, pl.col("M") == 5)
+        experiment = TinyExperiment(
+            {"type": "bios", **QUESTIONS},
+            ["accuracy"],
+            {"task.wordings": [1, 2, 5], "task.permute": [False, True], "task.fullname": [False, True]},
+        )
+        return Example(design, {"a": -2.23, "b": 1.16, "c": 3.08, "d": 0.6}, pl.col("M") == 5, experiment)

@@ -1,4 +1,4 @@
-r"""Knowledge capacity and its growth with exposures (Part 3.3, results 1 and 4; laws 1 and 2 of the catalogue).
+r"""Knowledge capacity and its growth with exposures (Part 3.3, results 1 and 4).
 
 A model with P parameters that has seen every fact E times has learned
 
@@ -16,8 +16,10 @@ import numpy as np
 import polars as pl
 
 from physlm.errors import LawDataError
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import BIOGRAPHIES, SHOWN_FEW_TIMES, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 PART_3_3 = "Part 3.3 (arXiv 2404.05405)"
@@ -48,6 +50,9 @@ PUBLISHED = (
     (100, Anchor(1.0, 1.0, f"{PART_3_3}: at least 1 at 100 exposures")),
     (1000, Anchor(2.0, 2.3, f"{PART_3_3}: 2 at 1,000 exposures, never above 2.3")),
 )
+
+
+SOFTMIN = r"\operatorname{softmin}(x, y) = (x^{-s} + y^{-s})^{-1/s}"
 
 
 def softmin(x: Array, y: Array, sharpness: Array) -> Array:
@@ -82,14 +87,14 @@ class _Capacity(Law):
     response = LEARNED
     variables = (SIZE, EXPOSURES, WORLD)
     size = "P"
+    where: ClassVar[Sequence[str]] = (SOFTMIN,)
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        """c(E) in bits per parameter. parameters [..., k], exposures [n] -> [..., n]."""
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        """c(E) in bits per parameter, at exposures [n]: [..., n]."""
         raise NotImplementedError
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        sharpness = parameters[..., -1:]
-        return softmin(self.per_parameter(parameters, data["E"]) * data["P"], data["B"], sharpness)
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return softmin(self.per_parameter(p, x.E) * x.P, x.B, p.s)
 
 
 class ConstantCapacity(_Capacity):
@@ -98,10 +103,11 @@ class ConstantCapacity(_Capacity):
     name = "constant capacity"
     title = "Capacity without exposures"
     latex = r"\operatorname{softmin}(c P, B)"
+    symbols: ClassVar[Mapping[str, str]] = {"c_max": "c"}
     parameters = (CAPACITY, SHARPNESS)
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        return parameters[..., 0:1] + 0 * exposures
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        return p.c_max + 0 * exposures
 
 
 class LogLinearExposures(_Capacity):
@@ -116,8 +122,8 @@ class LogLinearExposures(_Capacity):
         SHARPNESS,
     )
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        return parameters[..., 0:1] * (exposures / 1000) ** parameters[..., 1:2]
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        return p.c_1000 * (exposures / 1000) ** p.gamma
 
 
 class PowerOfSize(_Capacity):
@@ -126,6 +132,7 @@ class PowerOfSize(_Capacity):
     name = "power law in size"
     title = "Capacity as a power of size"
     latex = r"\operatorname{softmin}(c(E) P_0 (P/P_0)^{\beta}, B), P_0 = 10^4"
+    where = (SOFTMIN, r"c(E) = c_{\max} \frac{E^{\gamma}}{E^{\gamma} + E_0^{\gamma}}")
     parameters = (
         CAPACITY,
         Parameter("E_0", "exposures for half of c_max", "exposures", 0.01, 1e5, (50.0, 300.0)),
@@ -134,12 +141,12 @@ class PowerOfSize(_Capacity):
         SHARPNESS,
     )
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        return parameters[..., 0:1] * saturation(exposures, parameters[..., 1:2], parameters[..., 2:3])
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        return p.c_max * saturation(exposures, p.E_0, p.gamma)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        size = 1e4 * (data["P"] / 1e4) ** parameters[..., 3:4]
-        return softmin(self.per_parameter(parameters, data["E"]) * size, data["B"], parameters[..., -1:])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        size = 1e4 * (x.P / 1e4) ** p.beta
+        return softmin(self.per_parameter(p, x.E) * size, x.B, p.s)
 
 
 @register
@@ -160,11 +167,11 @@ class Capacity(_Capacity):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (ConstantCapacity, LogLinearExposures, PowerOfSize)
 
-    def per_parameter(self, parameters: Array, exposures: Array) -> Array:
-        return parameters[..., 0:1] * saturation(exposures, parameters[..., 1:2], parameters[..., 2:3])
+    def per_parameter(self, p: Parameters, exposures: Array) -> Array:
+        return p.c_max * saturation(exposures, p.E_0, p.gamma)
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        filled = data[self.response.name] / data["B"]
+    def check(self, x: Variables) -> None:
+        filled = x.bits / x.B
         if (filled > 1.2).any():  # a little more than all may be noise
             raise LawDataError(
                 f"{filled.max():.2f} times the world's information was learned in one run; check that both are in bits"
@@ -172,17 +179,21 @@ class Capacity(_Capacity):
         if (filled > 0.95).all():
             raise LawDataError("every run has learned all there is to know, so none shows its capacity; use more facts")
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """c(E) at each number of exposures that was observed."""
-        exposures = np.unique(data["E"])
-        values = self.per_parameter(parameters, exposures)
-        return {f"c({e:.0f})": values[..., i] for i, e in enumerate(exposures)}
+        return {f"c({e:.0f})": self.per_parameter(p, np.array([e])) for e in np.unique(x.E)}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
-        return capacities(data["E"])
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
+        return capacities(x.E)
 
     @classmethod
     def example(cls) -> Example:
         rows = [(p, e, 20_112.0) for p in (4620.0, 7696.0, 11540.0, 16152.0) for e in (100.0, 300.0, 1000.0)]
         truth = {"c_max": 1.9, "E_0": 180.0, "gamma": 1.8, "s": 12.0}
-        return Example(pl.DataFrame(rows, ["P", "E", "B"], orient="row"), truth, pl.col("P") == 16152)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["knowledge_bits"],
+            {"model.width": [8, 12], **SHOWN_FEW_TIMES},
+            truth={"c_max": 2.5, "E_0": 2.0, "gamma": 1.5, "s": 8.0},
+        )
+        return Example(pl.DataFrame(rows, ["P", "E", "B"], orient="row"), truth, pl.col("P") == 16152, experiment)

@@ -1,4 +1,4 @@
-r"""Divergence from a language whose entropy is known, by size and tokens (Part 1's grammars; law 13 of the catalogue).
+r"""Divergence from a language whose entropy is known, by size and tokens (Part 1's grammars).
 
     L(N, D) = H + KL(N, D),    KL = A/N^α + B/D^β
 
@@ -29,12 +29,14 @@ from physlm.laws.chinchilla import (
     SIZE_TERM,
     TOKENS,
     AboveFloor,
-    powers,
+    decay,
 )
-from physlm.laws.law import Example, Law, Parameter, register
+from physlm.laws.examples import GRAMMAR, SIZES_AND_TOKENS, Example, TinyExperiment
+from physlm.laws.law import Law, Parameter, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 ENTROPY = Variable("H", "entropy of the language", "nats per token", column="floor", low=0.0, high=50.0)
@@ -80,23 +82,20 @@ class CfgKl(_Divergence, SeparableLaw):
     source = "Hoffmann et al. 2022 (arXiv 2203.15556), approach 3, with the floor fixed to the language's entropy"
     parameters = tuple(map(_bare, (SIZE_TERM, DATA_TERM, ALPHA, BETA)))
     rivals: ClassVar[Sequence[type[Law]]] = (FreeFloor,)
-    linear = 2
+    linear = ("A", "B")
     grids = EXPONENTS
 
-    def offset(self, data: Mapping[str, Array]) -> Array:
-        return data["H"]
+    def offset(self, x: Variables) -> Array:
+        return x.H
 
-    def basis(self, shape: Array, data: Mapping[str, Array]) -> Array:
-        return powers(shape, data["N"], data["D"])
+    def terms(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
+        return {"A": decay(p.alpha, x.N), "B": decay(p.beta, x.D)}
 
-    def basis_slope(self, shape: Array, basis: Array, data: Mapping[str, Array]) -> Array:
-        found = np.zeros((*shape.shape, *basis.shape[-2:]))
-        found[..., 0, 0, :] = -np.log(data["N"]) * basis[..., 0, :]
-        found[..., 1, 1, :] = -np.log(data["D"]) * basis[..., 1, :]
-        return found
+    def term_slopes(self, p: Parameters, x: Variables, terms: Mapping[str, Array]) -> Mapping[tuple[str, str], Array]:
+        return {("A", "alpha"): -np.log(x.N) * terms["A"], ("B", "beta"): -np.log(x.D) * terms["B"]}
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        if (data["L"] < 0.98 * data["H"]).any():
+    def check(self, x: Variables) -> None:
+        if (x.L < 0.98 * x.H).any():
             raise LawDataError(
                 "a loss is below the entropy of the language, which no model can reach; "
                 "check that both are in nats per token"
@@ -106,4 +105,9 @@ class CfgKl(_Divergence, SeparableLaw):
     def example(cls) -> Example:
         rows = [(n, d, 0.74) for n in (1e4, 3e4, 1e5, 3e5, 1e6) for d in (1e6, 3e6, 1e7, 3e7, 1e8)]
         truth = {"A": 30.0, "B": 300.0, "alpha": 0.5, "beta": 0.45}
-        return Example(pl.DataFrame(rows, ["N", "D", "H"], orient="row"), truth, pl.col("N") == 1e6, spread=0.004)
+        experiment = TinyExperiment(
+            GRAMMAR, ["loss"], SIZES_AND_TOKENS, truth={"A": 3.0, "B": 30.0, "alpha": 0.5, "beta": 0.45}
+        )
+        return Example(
+            pl.DataFrame(rows, ["N", "D", "H"], orient="row"), truth, pl.col("N") == 1e6, experiment, spread=0.004
+        )

@@ -1,4 +1,4 @@
-r"""The share of valid sentences follows from how far the model is from the grammar (Part 1; law 13 of the catalogue).
+r"""The share of valid sentences follows from how far the model is from the grammar (Part 1).
 
     validity = e^(−λ · length · KL)
 
@@ -8,15 +8,17 @@ token has λ of the order of 1; the form is ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import GRAMMAR, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 VALID = Variable("validity", "share of sentences that are valid", "1", measure="validity", low=0.0, high=1.0)
@@ -40,12 +42,12 @@ class _Validity(ShareLaw):
     variables = (LENGTH, DIVERGENCE)
     size = "KL"
 
-    def log_validity(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def log_validity(self, p: Parameters, x: Variables) -> Array:
         """Logarithm of the share, [..., n]."""
         raise NotImplementedError
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return logit_of_log(np.minimum(self.log_validity(parameters, data), -1e-12))
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return logit_of_log(np.minimum(self.log_validity(p, x), -1e-12))
 
 
 class WithoutLength(_Validity):
@@ -56,8 +58,8 @@ class WithoutLength(_Validity):
     latex = r"e^{-\lambda\, \mathrm{KL}}"
     parameters = (Parameter("lambda", "rate", "1", 1e-4, 1e8, (10.0, 300.0)),)
 
-    def log_validity(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(-parameters[..., 0:1] * data["KL"])
+    def log_validity(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(-p.lambda_ * x.KL)
 
 
 class PowerOfDivergence(_Validity):
@@ -68,8 +70,8 @@ class PowerOfDivergence(_Validity):
     latex = r"e^{-\lambda (\mathrm{length}\, \mathrm{KL})^{p}}"
     parameters = (_RATE, Parameter("p", "exponent", "1", 0.05, 20.0, (0.7, 1.4)))
 
-    def log_validity(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(-parameters[..., 0:1] * (data["length"] * data["KL"]) ** parameters[..., 1:2])
+    def log_validity(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(-p.lambda_ * (x.length * x.KL) ** p.p)
 
 
 @register
@@ -83,10 +85,18 @@ class CfgValidity(_Validity):
     parameters = (_RATE,)
     rivals: ClassVar[Sequence[type[Law]]] = (PowerOfDivergence, WithoutLength)
 
-    def log_validity(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(-parameters[..., 0:1] * data["length"] * data["KL"])
+    def log_validity(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(-p.lambda_ * x.length * x.KL)
 
     @classmethod
     def example(cls) -> Example:
         rows = [(length, kl, 2000) for length in (50.0, 250.0) for kl in (1e-2, 5e-3, 2e-3, 1e-3, 5e-4)]
-        return Example(pl.DataFrame(rows, ["length", "KL", "n"], orient="row"), {"lambda": 0.8}, pl.col("KL") == 5e-4)
+        experiment = TinyExperiment(
+            GRAMMAR,
+            ["kl", "validity"],
+            {"training.tokens": [150, 300, 450, 600, 750, 900, 1050]},
+            beside={"kl": (0.02, 0.3), "sentence_length": (6.0, 8.0)},
+        )
+        return Example(
+            pl.DataFrame(rows, ["length", "KL", "n"], orient="row"), {"lambda": 0.8}, pl.col("KL") == 5e-4, experiment
+        )

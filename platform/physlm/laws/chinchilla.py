@@ -1,4 +1,4 @@
-r"""Loss, parameters and tokens (Hoffmann et al. 2022; Besiroglu et al. 2024; law 14 of the catalogue).
+r"""Loss, parameters and tokens (Hoffmann et al. 2022; Besiroglu et al. 2024).
 
     L(N, D) = E + A/N^α + B/D^β
 
@@ -15,10 +15,12 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import GRAMMAR, SIZES_AND_TOKENS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 REFIT = "Besiroglu et al. 2024 (arXiv 2404.10102), refit of Hoffmann et al."
@@ -56,9 +58,9 @@ BETA = Parameter("beta", "exponent of data", "1", 0.01, 3.0, (0.35,), _published
 EXPONENTS = (np.geomspace(0.02, 2.5, 67), np.geomspace(0.02, 2.5, 68))
 
 
-def powers(exponents: Array, *inputs: Array) -> Array:
-    """x_i^(−p_i) for exponents [..., m] and as many inputs [n]: [..., m, n]."""
-    found: Array = exponents[..., None] * -np.log(np.stack(inputs))
+def decay(exponent: Array, amount: Array) -> Array:
+    """amount^(−exponent), for an exponent [..., 1] and amounts [n]: [..., n]."""
+    found: Array = exponent * -np.log(amount)
     return np.exp(found, out=found)
 
 
@@ -86,13 +88,12 @@ class Kaplan(_Losses):
         ),
     )
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        size, tokens, alpha, beta = np.moveaxis(parameters[..., None], -2, 0)
-        model = alpha / beta * (np.log(size) - np.log(data["N"]))
-        return np.asarray(beta * np.logaddexp(model, np.log(tokens) - np.log(data["D"])))
+    def location(self, p: Parameters, x: Variables) -> Array:
+        model = p.alpha_N / p.alpha_D * (np.log(p.N_c) - np.log(x.N))
+        return np.asarray(p.alpha_D * np.logaddexp(model, np.log(p.D_c) - np.log(x.D)))
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(np.exp(self.location(parameters, data)))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(np.exp(self.location(p, x)))
 
 
 class IsoFlop(_Losses):
@@ -100,7 +101,9 @@ class IsoFlop(_Losses):
 
     name = "isoFLOP parabolas"
     title = "Loss as parabolas at equal compute"
-    latex = r"E + k C^{-\gamma} + \kappa \ln^2\!\left( \frac{N}{g\,(C / C_0)^{a}} \right), C = 6 N D, C_0 = 10^{18}"
+    latex = (
+        r"E + k (C / C_0)^{-\gamma} + \kappa \ln^2\!\left( \frac{N}{g\,(C / C_0)^{a}} \right), C = 6 N D, C_0 = 10^{18}"
+    )
     parameters = (
         FLOOR,
         Parameter("k", "reducible loss at C_0", "nats per token", 1e-4, 1e3, (0.5,)),
@@ -119,29 +122,23 @@ class IsoFlop(_Losses):
         ),
     )
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        floor, k, gamma, curvature, best, a = np.moveaxis(parameters[..., None], -2, 0)
-        compute = np.log(6 * data["N"] * data["D"] / 1e18)
-        away = np.log(data["N"]) - np.log(best) - a * compute
-        return np.asarray(floor + k * np.exp(-gamma * compute) + curvature * away**2)
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        compute = np.log(6 * x.N * x.D / 1e18)
+        away = np.log(x.N) - np.log(p.g) - p.a * compute
+        return np.asarray(p.E + p.k * np.exp(-p.gamma * compute) + p.kappa * away**2)
 
 
 class AboveFloor(SeparableLaw):
     """E + A·N^-α + B·D^-β: linear in its floor and its two coefficients."""
 
-    linear = 3
+    linear = ("E", "A", "B")
     grids = EXPONENTS
 
-    def basis(self, shape: Array, data: Mapping[str, Array]) -> Array:
-        terms = np.ones((*shape.shape[:-1], 3, len(data["N"])))
-        terms[..., 1:, :] = powers(shape, data["N"], data["D"])
-        return terms
+    def terms(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
+        return {"E": np.ones(1), "A": decay(p.alpha, x.N), "B": decay(p.beta, x.D)}
 
-    def basis_slope(self, shape: Array, basis: Array, data: Mapping[str, Array]) -> Array:
-        found = np.zeros((*shape.shape, *basis.shape[-2:]))
-        found[..., 0, 1, :] = -np.log(data["N"]) * basis[..., 1, :]
-        found[..., 1, 2, :] = -np.log(data["D"]) * basis[..., 2, :]
-        return found
+    def term_slopes(self, p: Parameters, x: Variables, terms: Mapping[str, Array]) -> Mapping[tuple[str, str], Array]:
+        return {("A", "alpha"): -np.log(x.N) * terms["A"], ("B", "beta"): -np.log(x.D) * terms["B"]}
 
 
 @register
@@ -155,37 +152,37 @@ class Chinchilla(_Losses, AboveFloor):
     parameters = (FLOOR, SIZE_TERM, DATA_TERM, ALPHA, BETA)
     rivals: ClassVar[Sequence[type[Law]]] = (Kaplan, IsoFlop)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        terms = powers(parameters[..., 3:], data["N"], data["D"])
-        terms *= parameters[..., 1:3, None]
-        found: Array = terms[..., 0, :]
-        found += terms[..., 1, :]
-        found += parameters[..., :1]
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        found = decay(p.alpha, x.N)
+        found *= p.A
+        data = decay(p.beta, x.D)
+        data *= p.B
+        found += data
+        found += p.E
         return found
 
-    def slope(self, coordinates: Array, location: Array, data: Mapping[str, Array]) -> Array:
-        values = self.values(coordinates)
-        found = np.empty((*coordinates.shape, location.shape[-1]))
-        found[:, :1] = values[:, :1, None]
-        found[:, 1:3] = powers(values[:, 3:], data["N"], data["D"])
-        found[:, 1:3] *= values[:, 1:3, None]
-        found[:, :3] *= np.exp(-location)[:, None]
-        np.multiply(found[:, 1:3], -np.log(np.stack([data["N"], data["D"]])), out=found[:, 3:])
-        return found
+    def slope(self, p: Parameters, x: Variables, location: Array) -> Mapping[str, Array]:
+        scale = np.exp(-location)
+        size = decay(p.alpha, x.N) * p.A
+        size *= scale
+        data = decay(p.beta, x.D) * p.B
+        data *= scale
+        scale *= p.E
+        return {"E": scale, "A": size, "B": data, "alpha": size * -np.log(x.N), "beta": data * -np.log(x.D)}
 
-    def optimum(self, parameters: Array, compute: Array) -> tuple[Array, Array]:
-        """The best size and number of tokens for compute in FLOPs: parameters [..., 5], compute [c] -> [..., c]."""
-        _, a, b, alpha, beta = np.moveaxis(parameters[..., None], -2, 0)
-        size = (alpha * a / (beta * b)) ** (1 / (alpha + beta)) * (compute / 6) ** (beta / (alpha + beta))
+    def optimum(self, p: Parameters, compute: Array) -> tuple[Array, Array]:
+        """The best size and number of tokens for compute in FLOPs [c]: [..., c]."""
+        ratio = p.alpha * p.A / (p.beta * p.B)
+        size = ratio ** (1 / (p.alpha + p.beta)) * (compute / 6) ** (p.beta / (p.alpha + p.beta))
         return np.asarray(size), np.asarray(compute / (6 * size))
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """Tokens for each parameter at the most compute observed, and the exponent of the best size."""
-        size, tokens = self.optimum(parameters, np.array([(6 * data["N"] * data["D"]).max()]))
-        return {"D/N": (tokens / size)[..., 0], "a": parameters[..., 4] / (parameters[..., 3] + parameters[..., 4])}
+        size, tokens = self.optimum(p, np.array([(6 * x.N * x.D).max()]))
+        return {"D/N": tokens / size, "a": p.beta / (p.alpha + p.beta)}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
-        compute = (6 * data["N"] * data["D"]).max()
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
+        compute = (6 * x.N * x.D).max()
         return [
             Quantity("D/N", f"best tokens for each parameter at {compute:.2g} FLOPs", "tokens per parameter"),
             Quantity(
@@ -198,9 +195,12 @@ class Chinchilla(_Losses, AboveFloor):
         """240 runs around the best sizes of budgets like those of Hoffmann et al.: 15 sizes by 16 budgets."""
         budgets = np.geomspace(6e18, 3e21, 16)
         truth = {"E": 1.8169, "A": 482.0, "B": 2085.4, "alpha": 0.3478, "beta": 0.3658}
-        best, _ = cls().optimum(np.array(list(truth.values())), budgets)
+        best, _ = cls().optimum(cls().named(cls().vector(truth)), budgets)
         size = best[:, None] * np.geomspace(1 / 8, 8, 15)
         tokens = budgets[:, None] / (6 * size)
         largest = np.repeat(budgets == budgets[-1], 15)
         design = pl.DataFrame({"N": size.ravel(), "D": tokens.ravel(), "largest": largest})
-        return Example(design, truth, pl.col("largest"), spread=0.002)
+        experiment = TinyExperiment(
+            GRAMMAR, ["loss"], SIZES_AND_TOKENS, truth={"E": 0.5, "A": 3.0, "B": 30.0, "alpha": 0.5, "beta": 0.45}
+        )
+        return Example(design, truth, pl.col("largest"), experiment, spread=0.002)

@@ -1,4 +1,4 @@
-r"""Depth beats width for reasoning (Part 2.1, results 7 and 8; law 10 of the catalogue).
+r"""Depth beats width for reasoning (Part 2.1, results 7 and 8).
 
     logit accuracy = a + b·layers + c·ln width
 
@@ -7,15 +7,17 @@ with b above 0 at matched parameters. Published: 4 layers of width 1920 do worse
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import PROBLEMS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.1 (arXiv 2407.20311)"
@@ -41,10 +43,8 @@ class SizeAlone(_Depth):
         Parameter("b", "logits for each e-fold of size", "logits", -50.0, 50.0, (0.5,), scale="linear"),
     )
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(
-            parameters[..., 0:1] + parameters[..., 1:2] * np.log(12 * data["layers"] * data["width"] ** 2)
-        )
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.a + p.b * np.log(12 * x.layers * x.width**2))
 
 
 class LogDepth(_Depth):
@@ -59,9 +59,8 @@ class LogDepth(_Depth):
         _WIDTH,
     )
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        columns = np.stack([np.ones_like(data["layers"]), np.log(data["layers"]), np.log(data["width"])])
-        return np.asarray(parameters @ columns)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.a + p.b * np.log(x.layers) + p.c * np.log(x.width))
 
 
 @register
@@ -88,12 +87,12 @@ class Depth(_Depth):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (LogDepth, SizeAlone)
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        columns = np.stack([np.ones_like(data["layers"]), data["layers"], np.log(data["width"])])
-        return np.asarray(parameters @ columns)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.a + p.b * x.layers + p.c * np.log(x.width))
 
     @classmethod
     def example(cls) -> Example:
         rows = [(layers, width, 2000) for layers in (2, 4, 6, 8, 12, 16) for width in (64, 128, 256)]
         design = pl.DataFrame(rows, ["layers", "width", "n"], orient="row")
-        return Example(design, {"a": -4.0, "b": 0.2, "c": 0.6}, pl.col("layers") == 16)
+        experiment = TinyExperiment(PROBLEMS, ["accuracy"], {"model.layers": [1, 2, 3], "model.width": [8, 12]})
+        return Example(design, {"a": -4.0, "b": 0.2, "c": 0.6}, pl.col("layers") == 16, experiment)

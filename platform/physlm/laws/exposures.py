@@ -1,4 +1,4 @@
-r"""Capacity and exposures (Part 3.3, results 1 and 4; law 2 of the catalogue), on worlds too large to be learned whole.
+r"""Capacity and exposures (Part 3.3, results 1 and 4), on worlds too large to be learned whole.
 
     c(E) = c_∞ · E^γ / (E^γ + E₀^γ)
 
@@ -15,8 +15,10 @@ import numpy as np
 import polars as pl
 
 from physlm.laws.capacity import CAPACITY, capacities, saturation
-from physlm.laws.law import Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import BIOGRAPHIES, SHOWN_FEW_TIMES, Example, TinyExperiment
+from physlm.laws.law import Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 PER_PARAMETER = Variable(
@@ -42,8 +44,8 @@ class PowerOfExposures(_Exposures):
         Parameter("gamma", "exponent", "1", 1e-3, 10.0, (0.2, 0.7)),
     )
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] * (data["E"] / 1000) ** parameters[..., 1:2])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_1000 * (x.E / 1000) ** p.gamma)
 
 
 class Logarithm(_Exposures):
@@ -57,8 +59,8 @@ class Logarithm(_Exposures):
         Parameter("E_0", "exposures at which growth slows", "exposures", 1e-3, 1e6, (10.0, 100.0)),
     )
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] * np.log1p(data["E"] / parameters[..., 1:2]))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.kappa * np.log1p(x.E / p.E_0))
 
 
 @register
@@ -76,20 +78,20 @@ class Exposures(_Exposures):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (PowerOfExposures, Logarithm)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        share = saturation(data["E"], parameters[..., 1:2], parameters[..., 2:3])
-        return np.asarray(parameters[..., 0:1] * share)
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_max * saturation(x.E, p.E_0, p.gamma))
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """c(E) at each number of exposures that was observed."""
-        exposures = np.unique(data["E"])
-        values = self.predict(parameters, {"E": exposures})
-        return {f"c({e:.0f})": values[..., i] for i, e in enumerate(exposures)}
+        return {f"c({e:.0f})": self.predict(p, self.inputs({"E": np.array([e])})) for e in np.unique(x.E)}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
-        return capacities(data["E"])
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
+        return capacities(x.E)
 
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"E": [10.0, 30.0, 100.0, 200.0, 300.0, 600.0, 1000.0, 3000.0]})
-        return Example(design, {"c_max": 2.2, "E_0": 110.0, "gamma": 1.3}, pl.col("E") == 3000)
+        experiment = TinyExperiment(
+            BIOGRAPHIES, ["knowledge_bits"], SHOWN_FEW_TIMES, truth={"c_max": 2.2, "E_0": 2.0, "gamma": 1.5}
+        )
+        return Example(design, {"c_max": 2.2, "E_0": 110.0, "gamma": 1.3}, pl.col("E") == 3000, experiment)

@@ -1,4 +1,4 @@
-r"""Knowledge that a probe reads from the name is the knowledge that can be extracted (Part 3.1; law 7).
+r"""Knowledge that a probe reads from the name is the knowledge that can be extracted (Part 3.1).
 
     accuracy of questions = a + b · accuracy of the Q-probe
 
@@ -8,15 +8,17 @@ identity, a = 0 and b = 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import QUESTIONS, SHORT_PROBE, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.noise import Noise, Normal
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.1 (arXiv 2309.14316): extraction follows the Q-probe"
@@ -40,22 +42,21 @@ class _Line(Law):
     size = "probe"
     noise: ClassVar[Noise] = Normal()
 
-    def line(self, parameters: Array) -> tuple[Array, Array]:
+    def line(self, p: Parameters) -> tuple[Array, Array]:
         """Intercept and slope, [..., 1] each."""
         raise NotImplementedError
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        a, b = self.line(parameters)
-        return np.asarray(a + b * data["probe"])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        a, b = self.line(p)
+        return np.asarray(a + b * x.probe)
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def location(self, p: Parameters, x: Variables) -> Array:
         # Where the response is known, its distance from the line is taken at a right angle.
-        predicted = self.predict(parameters, data)
-        if self.response.name not in data:
+        predicted = self.predict(p, x)
+        if self.response.name not in x:
             return predicted
-        observed = data[self.response.name]
-        _, b = self.line(parameters)
-        return np.asarray(observed + (predicted - observed) / np.sqrt(1 + b**2))
+        _, b = self.line(p)
+        return np.asarray(x.accuracy + (predicted - x.accuracy) / np.sqrt(1 + b**2))
 
 
 class Proportional(_Line):
@@ -66,8 +67,8 @@ class Proportional(_Line):
     latex = r"b\, \mathrm{probe}"
     parameters = (Parameter("b", "slope", "1", -10.0, 10.0, (1.0,), (_IDENTITY,), scale="linear"),)
 
-    def line(self, parameters: Array) -> tuple[Array, Array]:
-        return np.zeros_like(parameters[..., 0:1]), parameters[..., 0:1]
+    def line(self, p: Parameters) -> tuple[Array, Array]:
+        return np.zeros_like(p.b), p.b
 
 
 @register
@@ -84,10 +85,17 @@ class Extraction(_Line):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (Proportional,)
 
-    def line(self, parameters: Array) -> tuple[Array, Array]:
-        return parameters[..., 0:1], parameters[..., 1:2]
+    def line(self, p: Parameters) -> tuple[Array, Array]:
+        return p.a, p.b
 
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"probe": np.linspace(0.05, 0.9, 10)})
-        return Example(design, {"a": 0.0, "b": 1.0}, pl.col("probe") > 0.85, spread=0.01)
+        experiment = TinyExperiment(
+            {"type": "bios", **QUESTIONS, "questions": ["birth_city", "university", "major", "company"]},
+            ["accuracy"],
+            {"task.wordings": [1, 2]},
+            probe=[{"type": "q", **SHORT_PROBE}],
+            beside={r"probe\.q\.\w+": (0.1, 0.9)},
+        )
+        return Example(design, {"a": 0.0, "b": 1.0}, pl.col("probe") > 0.85, experiment, spread=0.01)

@@ -1,4 +1,4 @@
-r"""Accuracy with a hint written first is composed of the hint's (Part 3.2, chain of thought; law 8 of the catalogue).
+r"""Accuracy with a hint written first is composed of the hint's (Part 3.2, chain of thought).
 
     accuracy = p + (1 − p)·c,    p = h^(κ·m)
 
@@ -15,10 +15,12 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import QUESTIONS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.manipulation import CHANCE
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.2 (arXiv 2309.14402)"
@@ -57,13 +59,14 @@ class _Hints(ShareLaw):
     response = ANSWERED
     variables = (HINT, FACTS, GUESSED)
     size = "h"
+    symbols: ClassVar[Mapping[str, str]] = {"chance": "c"}
 
-    def recalled(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def recalled(self, p: Parameters, x: Variables) -> Array:
         """Chance that all facts are recalled right, [..., n]."""
         raise NotImplementedError
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        share = data["chance"] + (1 - data["chance"]) * self.recalled(parameters, data)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        share = x.chance + (1 - x.chance) * self.recalled(p, x)
         return to_scale("logit", np.clip(share, 1e-12, 1 - 1e-12))
 
 
@@ -75,8 +78,8 @@ class OneHint(_Hints):
     latex = r"h^{\kappa} + (1 - h^{\kappa})\, c"
     parameters = (_KAPPA,)
 
-    def recalled(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(data["h"] ** parameters[..., 0:1])
+    def recalled(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(x.h**p.kappa)
 
 
 @register
@@ -90,10 +93,24 @@ class HintComposition(_Hints):
     parameters = (_KAPPA,)
     rivals: ClassVar[Sequence[type[Law]]] = (OneHint,)
 
-    def recalled(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(data["h"] ** (parameters[..., 0:1] * data["m"]))
+    def recalled(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(x.h ** (p.kappa * x.m))
 
     @classmethod
     def example(cls) -> Example:
         rows = [(h, m, c, 2000) for h in (0.4, 0.6, 0.7, 0.8, 0.91, 0.97) for m, c in ((1, 0.5), (2, 0.1))]
-        return Example(pl.DataFrame(rows, ["h", "m", "chance", "n"], orient="row"), {"kappa": 1.0}, pl.col("h") > 0.95)
+        experiment = TinyExperiment(
+            {
+                "type": "manipulation",
+                **QUESTIONS,
+                "people": 60,
+                "questions": ["month_mod_2", "rank_month"],
+                "hints": 0.5,
+            },
+            ["accuracy"],
+            {"task.people": [20, 30, 40, 80]},
+            beside={r"answer\.fact_right\..+": (0.2, 0.9)},
+        )
+        return Example(
+            pl.DataFrame(rows, ["h", "m", "chance", "n"], orient="row"), {"kappa": 1.0}, pl.col("h") > 0.95, experiment
+        )

@@ -1,4 +1,4 @@
-r"""How junk in the training data harms knowledge of the useful part (Part 3.3, results 10 to 12; law 6).
+r"""How junk in the training data harms knowledge of the useful part (Part 3.3, results 10 to 12).
 
     c = c₀(E) / Δ,    ln Δ = a · (E/100)^(−κ)
 
@@ -15,9 +15,11 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
 from physlm.laws.exposures import PER_PARAMETER
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 KIND = Variable(
@@ -45,6 +47,7 @@ class _Junk(Law):
     response = PER_PARAMETER
     variables = (SHOWN, KIND)
     size = "E"
+    where: ClassVar[Sequence[str]] = (r"\Delta(\mathrm{reference}, E) = 1",)
 
     def __init__(self, levels: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(levels)
@@ -66,20 +69,18 @@ class _Junk(Law):
 
     _harm: ClassVar[tuple[float, float, tuple[float, ...]]] = (1e-4, 20.0, (0.5, 2.5))
 
-    def harm(self, parameters: Array, exposures: Array, kind: Array) -> Array:
-        """ln Δ. parameters [..., k], exposures and kind [n] -> [..., n]; kind 0 is no junk."""
-        others = len(self.levels["junk"]) - 1
-        a, kappa = parameters[..., 2 : 2 + others], parameters[..., 2 + others :]
-        which = np.maximum(kind.astype(int) - 1, 0)
-        return np.where(kind > 0, self.curve(a[..., which], kappa[..., which], exposures / 100), 0.0)
+    def harm(self, p: Parameters, x: Variables) -> Array:
+        """ln Δ, [..., n]; the first kind is no junk."""
+        which = np.maximum(x.junk - 1, 0)
+        return np.where(x.junk > 0, self.curve(p.a[..., which], p.kappa[..., which], x.E / 100), 0.0)
 
     def curve(self, a: Array, kappa: Array, exposures: Array) -> Array:
         """ln Δ of one kind; exposures in hundreds."""
         raise NotImplementedError
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        clean = parameters[..., 0:1] * data["E"] / (data["E"] + parameters[..., 1:2])
-        return np.asarray(clean * np.exp(-self.harm(parameters, data["E"], data["junk"])))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        clean = p.c_max * x.E / (x.E + p.E_0)
+        return np.asarray(clean * np.exp(-self.harm(p, x)))
 
 
 class LogLinear(_Junk):
@@ -88,6 +89,10 @@ class LogLinear(_Junk):
     name = "power of exposures (junk)"
     title = "Harm of junk as a power of exposures"
     latex = r"\ln \Delta = a - \kappa \ln(E/100)"
+    where = (
+        r"c = \frac{c_{\max} E}{E + E_0} / \Delta(\mathrm{junk}, E)",
+        *_Junk.where,
+    )
 
     def curve(self, a: Array, kappa: Array, exposures: Array) -> Array:
         return np.asarray(a - kappa * np.log(exposures))
@@ -109,17 +114,19 @@ class Junk(_Junk):
     def curve(self, a: Array, kappa: Array, exposures: Array) -> Array:
         return np.asarray(a * exposures**-kappa)
 
-    def _at(self, data: Mapping[str, Array]) -> list[tuple[int, str, float]]:
-        return [(i, kind, e) for i, kind in enumerate(self.levels["junk"]) if i for e in np.unique(data["E"])]
+    def _at(self, x: Variables) -> list[tuple[int, str, float]]:
+        return [(i, kind, e) for i, kind in enumerate(self.levels["junk"]) if i for e in np.unique(x.E)]
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """Δ of each kind at each number of exposures that was observed."""
         return {
-            f"Delta[{kind},{e:.0f}]": np.exp(self.harm(parameters, np.array([e]), np.array([i]))[..., 0])
-            for i, kind, e in self._at(data)
+            f"Delta[{kind},{e:.0f}]": np.exp(
+                self.harm(p, self.inputs({"E": np.array([e]), "junk": np.array([float(i)])}))
+            )
+            for i, kind, e in self._at(x)
         }
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         return [
             Quantity(
                 f"Delta[{kind},{e:.0f}]",
@@ -127,11 +134,24 @@ class Junk(_Junk):
                 "1",
                 (_PUBLISHED[kind, e],) if (kind, e) in _PUBLISHED else (),
             )
-            for _, kind, e in self._at(data)
+            for _, kind, e in self._at(x)
         ]
 
     @classmethod
     def example(cls) -> Example:
         rows = [(e, kind) for e in (100.0, 200.0, 300.0, 450.0, 600.0, 1000.0) for kind in ("none", "junk", "tagged")]
         truth = {"c_max": 2.2, "E_0": 110.0, "a[junk]": 3.0, "a[tagged]": 0.7, "kappa[junk]": 0.9, "kappa[tagged]": 1.2}
-        return Example(pl.DataFrame(rows, ["E", "junk"], orient="row"), truth, pl.col("E") == 1000)
+        experiment = TinyExperiment(
+            {**BIOGRAPHIES, "people": 200, "junk_people": 500},
+            ["knowledge_bits"],
+            {"task.junk_fraction": [0, 0.5], "task.tag": [False, True], "training.exposures": [1, 2, 3]},
+            truth={
+                "c_max": 2.2,
+                "E_0": 1.5,
+                "a[junk]": 0.2,
+                "a[tagged]": 0.1,
+                "kappa[junk]": 0.4,
+                "kappa[tagged]": 0.5,
+            },
+        )
+        return Example(pl.DataFrame(rows, ["E", "junk"], orient="row"), truth, pl.col("E") == 1000, experiment)

@@ -16,8 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from physlm.laws.examples import Example
 from physlm.laws.noise import LogNormal, Noise
 from physlm.laws.scales import Array, Scale, from_scale, to_scale
+from physlm.laws.values import Parameters, Variables, attribute_of, places_of
 from physlm.laws.variables import Variable
 from physlm.registry import Registry
 
@@ -77,24 +79,13 @@ class Quantity:
     scale: Scale = "log"
 
 
-@dataclass(frozen=True)
-class Example:
-    """A study that identifies a law: what its tests simulate, and what people can start a design from.
-
-    design    a row for each condition: the variables by name, and what the noise asks for
-    truth     the parameters' values by name, as published where they are
-    hold_out  the conditions that the others should predict
-    spread    scatter of one run: of the response's logarithm, or of the response; shares scatter by their items
-    """
-
-    design: pl.DataFrame
-    truth: Mapping[str, float]
-    hold_out: pl.Expr
-    spread: float = 0.02
-
-
 class Law(ABC):
     """A formula for a response, with the noise that observations have about it.
+
+    latex    the formula as people read it; it must say what `predict` does (see `physlm.laws.latex`)
+    where    further equations that the formula needs to be understood, in LaTeX
+    symbols  how parameters and variables are written in LaTeX, where it isn't as they are named
+    size     the variable whose values are left out one by one in cross-validation
 
     levels: for each variable that is a category, its levels; the first is what the others are compared with. Laws
     with such a variable make parameters of the levels.
@@ -103,35 +94,52 @@ class Law(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     latex: ClassVar[str]
+    where: ClassVar[Sequence[str]] = ()
+    symbols: ClassVar[Mapping[str, str]] = {}
     source: ClassVar[str] = ""
     response: ClassVar[Variable]
     made_from: ClassVar[Variable | None] = None  # what the response is derived from, over all moments of training
     variables: ClassVar[Sequence[Variable]]
     parameters: Sequence[Parameter]
-    size: ClassVar[str]  # the variable whose values are left out one by one in cross-validation
+    size: ClassVar[str]
     noise: ClassVar[Noise] = LogNormal()
     rivals: ClassVar[Sequence[type[Law]]] = ()
 
     def __init__(self, levels: Mapping[str, Sequence[str]] | None = None) -> None:
         self.levels = dict(levels or {})
 
+    # -- what a law is: formulas over parameters and variables by name -------------------------------------------------
+
     @abstractmethod
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        """The response. parameters [..., k], each variable [n] -> [..., n]."""
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        """The response, [..., n]: parameters are [..., 1] and variables [n]."""
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def location(self, p: Parameters, x: Variables) -> Array:
         """The response on the scale of the noise, [..., n]; laws override it where that is more exact."""
-        return to_scale(self.noise.scale, self.predict(parameters, data))
+        return to_scale(self.noise.scale, self.predict(p, x))
 
-    def slope(self, coordinates: Array, location: Array, data: Mapping[str, Array]) -> Array:
-        """Derivatives of the location with respect to coordinates [b, k], where it is `location` [b, n]: [b, k, n]."""
-        found = np.empty((*coordinates.shape, location.shape[-1]))
-        for i in range(coordinates.shape[1]):
-            step = _STEP * np.maximum(1.0, np.abs(coordinates[:, i]))
-            moved = coordinates.copy()
-            moved[:, i] += step
-            found[:, i] = (self.location(self.values(moved), data) - location) / step[:, None]
-        return found
+    def slope(self, p: Parameters, x: Variables, location: Array) -> Mapping[str, Array] | None:
+        """Derivatives of the location [b, n] with respect to each parameter, by its name, [b, n] each.
+
+        For a parameter on the scale "log" with respect to its logarithm. None: by finite differences.
+        """
+        return None
+
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
+        """Further quantities by name, [..., 1] each; they get intervals like parameters."""
+        return {}
+
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
+        """What `derived` gives, in order of interest: the last one answers the question best."""
+        return ()
+
+    def starts(self, x: Variables) -> Array:
+        """Values to start the search from, [s, k]; the response is among the variables."""
+        return np.array(list(product(*(p.guesses for p in self.parameters))))
+
+    def check(self, x: Variables) -> None:
+        """Raise LawDataError, naming what is missing, if the design can't identify the parameters."""
+        return
 
     @classmethod
     def example(cls) -> Example:
@@ -143,21 +151,55 @@ class Law(ABC):
         """A catalogue's table with the rows of measures that the law makes of others."""
         return table
 
-    def starts(self, data: Mapping[str, Array]) -> Array:
-        """Values to start the search from, [s, k]; data includes the response."""
-        return np.array(list(product(*(p.guesses for p in self.parameters))))
+    # -- what engines ask: the same for arrays of values and columns of a table ----------------------------------------
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        """Raise LawDataError, naming what is missing, if the design can't identify the parameters."""
-        return
+    def evaluate(self, values: Array, data: Mapping[str, Array]) -> Array:
+        """The response. values of the parameters [..., k], each variable [n] -> [..., n]."""
+        return self.predict(self.named(values), self.inputs(data))
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Further quantities by name, each [...]; they get intervals like parameters."""
-        return {}
+    def locate(self, values: Array, data: Mapping[str, Array]) -> Array:
+        """The response on the scale of the noise, [..., n]."""
+        return self.location(self.named(values), self.inputs(data))
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
-        """What `derived` gives, in order of interest: the last one answers the question best."""
-        return ()
+    def derive(self, values: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Derived quantities by name, [...] each."""
+        found = self.derived(self.named(values), self.inputs(data))
+        return {name: quantity[..., 0] for name, quantity in found.items()}
+
+    def slopes(self, coordinates: Array, location: Array, data: Mapping[str, Array]) -> Array:
+        """Derivatives of the location with respect to coordinates [b, k], where it is `location` [b, n]: [b, k, n]."""
+        found = np.empty((*coordinates.shape, location.shape[-1]))
+        exact = self.slope(self.named(self.values(coordinates)), self.inputs(data), location)
+        if exact is not None:
+            for i, parameter in enumerate(self.parameters):
+                found[:, i] = exact[parameter.name]
+            return found
+        for i in range(coordinates.shape[1]):
+            step = _STEP * np.maximum(1.0, np.abs(coordinates[:, i]))
+            moved = coordinates.copy()
+            moved[:, i] += step
+            found[:, i] = (self.locate(self.values(moved), data) - location) / step[:, None]
+        return found
+
+    def named(self, values: Array) -> Parameters:
+        """Values of the parameters [..., k] by name."""
+        return Parameters(values, self._places, self.name)
+
+    def inputs(self, data: Mapping[str, Array]) -> Variables:
+        """Columns of a table by name, [n] each: categories as positions in `levels`."""
+        return Variables(data, self._categories, self.name)
+
+    def vector(self, values: Mapping[str, float]) -> Array:
+        """Values by name, or by attribute for whole families, as an array [k]. Raises KeyError for a missing one."""
+        return np.array([values[p.name] if p.name in values else values[attribute_of(p.name)] for p in self.parameters])
+
+    @cached_property
+    def _places(self) -> Mapping[str, slice]:
+        return places_of([p.name for p in self.parameters])
+
+    @cached_property
+    def _categories(self) -> frozenset[str]:
+        return frozenset(v.name for v in self.variables if v.category)
 
     @cached_property
     def _logarithmic(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

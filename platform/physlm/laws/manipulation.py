@@ -1,4 +1,4 @@
-r"""How many training facts a model needs to learn to manipulate knowledge (Part 3.2; law 8 of the catalogue).
+r"""How many training facts a model needs to learn to manipulate knowledge (Part 3.2).
 
     accuracy = c + (1 − c) / (1 + (n₀/n)^γ)
 
@@ -18,9 +18,11 @@ import numpy as np
 import polars as pl
 from scipy.special import log_expit
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import QUESTIONS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ACCURACY, ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.2 (arXiv 2309.14402)"
@@ -46,6 +48,7 @@ class _Manipulation(ShareLaw):
     response = BY_QUESTION
     variables = (TRAINED, CHANCE, QUESTION)
     size = "facts"
+    symbols: ClassVar[Mapping[str, str]] = {"facts": "n", "chance": "c"}
 
     def _needed(self) -> list[Parameter]:
         return [
@@ -61,18 +64,18 @@ class _Manipulation(ShareLaw):
             for q in self.levels.get("question", ())
         ]
 
-    def starts(self, data: Mapping[str, Array]) -> Array:
+    def starts(self, x: Variables) -> Array:
         # All questions alike: the product over each question's guesses would be too many.
-        *needed, other = self.parameters
-        return np.array([[*(g for _ in needed), o] for g in (1e2, 1e3, 1e4, 1e6) for o in other.guesses])
+        steepness = next(q.guesses for q in self.parameters if q.name == "gamma")
+        return np.array([self.vector({"n_0": n, "gamma": g}) for n in (1e2, 1e3, 1e4, 1e6) for g in steepness])
 
-    def guessed(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def guessed(self, p: Parameters, x: Variables) -> Array:
         """Logarithm of the share of questions that are answered by guessing, [..., n]."""
         raise NotImplementedError
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        guessed = np.clip(self.guessed(parameters, data), -700.0, -1e-12)
-        return -logit_of_log(guessed + np.log1p(-data["chance"]))
+    def location(self, p: Parameters, x: Variables) -> Array:
+        guessed = np.clip(self.guessed(p, x), -700.0, -1e-12)
+        return -logit_of_log(guessed + np.log1p(-x.chance))
 
 
 class Exponential(_Manipulation):
@@ -86,9 +89,8 @@ class Exponential(_Manipulation):
         super().__init__(levels)
         self.parameters = [*self._needed(), Parameter("gamma", "steepness", "1", 0.05, 20.0, (0.7, 1.5))]
 
-    def guessed(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        needed = parameters[..., data["question"].astype(int)]
-        return np.asarray(-((data["facts"] / needed) ** parameters[..., -1:]))
+    def guessed(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(-((x.facts / p.n_0[..., x.question]) ** p.gamma))
 
 
 @register
@@ -105,9 +107,8 @@ class Manipulation(_Manipulation):
         super().__init__(levels)
         self.parameters = [*self._needed(), Parameter("gamma", "steepness", "1", 0.05, 20.0, (0.7, 1.5))]
 
-    def guessed(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        needed = parameters[..., data["question"].astype(int)]
-        return np.asarray(log_expit(parameters[..., -1:] * (np.log(needed) - np.log(data["facts"]))))
+    def guessed(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(log_expit(p.gamma * (np.log(p.n_0[..., x.question]) - np.log(x.facts))))
 
     @classmethod
     def example(cls) -> Example:
@@ -118,4 +119,10 @@ class Manipulation(_Manipulation):
         ]
         design = pl.DataFrame(rows, ["facts", "chance", "question", "n"], orient="row")
         truth = {"n_0[month_mod_12]": 2.5e4, "n_0[month_mod_2]": 9.5e3, "gamma": 1.15}
-        return Example(design, truth, pl.col("facts") == 100_000)
+        experiment = TinyExperiment(
+            {"type": "manipulation", **QUESTIONS, "people": 60, "questions": ["month_mod_2", "rank_month"]},
+            ["accuracy"],
+            {"task.people": [20, 40, 80, 160]},
+            truth={"n_0[month_mod_2]": 25.0, "n_0[rank_month]": 60.0, "gamma": 1.2},
+        )
+        return Example(design, truth, pl.col("facts") == 100_000, experiment)

@@ -1,4 +1,4 @@
-r"""Total memorisation of random data (Morris et al. 2025; law 17 of the catalogue).
+r"""Total memorisation of random data (Morris et al. 2025).
 
     bits(P, B) = softmin(c·P, B)
 
@@ -7,15 +7,17 @@ of a data set of B random bits. Published: about 3.6 bits per parameter, of all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import polars as pl
 
 from physlm.errors import LawDataError
-from physlm.laws.capacity import SHARPNESS, SIZE, softmin
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.capacity import SHARPNESS, SIZE, SOFTMIN, softmin
+from physlm.laws.examples import Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 DATA = Variable("B", "information in the data", "bits", column="ceiling")
@@ -27,6 +29,7 @@ class _Memorisation(Law):
     response = MEMORISED
     variables = (SIZE, DATA)
     size = "P"
+    where = (SOFTMIN,)
 
 
 class PowerOfParameters(_Memorisation):
@@ -41,9 +44,9 @@ class PowerOfParameters(_Memorisation):
         SHARPNESS,
     )
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        size = 1e4 * (data["P"] / 1e4) ** parameters[..., 1:2]
-        return softmin(parameters[..., 0:1] * size, data["B"], parameters[..., -1:])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        size = 1e4 * (x.P / 1e4) ** p.beta
+        return softmin(p.c * size, x.B, p.s)
 
 
 @register
@@ -62,11 +65,11 @@ class Memorisation(_Memorisation):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (PowerOfParameters,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return softmin(parameters[..., 0:1] * data["P"], data["B"], parameters[..., -1:])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return softmin(p.c * x.P, x.B, p.s)
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        filled = data["bits"] / data["B"]
+    def check(self, x: Variables) -> None:
+        filled = x.bits / x.B
         if (filled > 1.2).any():
             raise LawDataError(
                 f"{filled.max():.2f} times all bits there are were memorised; check that both are in bits"
@@ -77,4 +80,11 @@ class Memorisation(_Memorisation):
     @classmethod
     def example(cls) -> Example:
         rows = [(p, b) for p in (1e4, 3e4, 1e5, 3e5) for b in (2e4, 8e4, 2.5e5, 8e5, 2.5e6)]
-        return Example(pl.DataFrame(rows, ["P", "B"], orient="row"), {"c": 3.6, "s": 8.0}, pl.col("P") == 3e5)
+        experiment = TinyExperiment(
+            {"type": "strings", "length": 8, "symbols": 16},
+            ["memorised_bits"],
+            {"task.strings": [50, 200, 800], "model.width": [8, 12]},
+        )
+        return Example(
+            pl.DataFrame(rows, ["P", "B"], orient="row"), {"c": 3.6, "s": 8.0}, pl.col("P") == 3e5, experiment
+        )

@@ -1,4 +1,4 @@
-r"""Capacity of mixtures of experts, per parameter of all experts (Part 3.3, result 9; law 5 of the catalogue).
+r"""Capacity of mixtures of experts, per parameter of all experts (Part 3.3, result 9).
 
     c(X, E) = c₁(E) · X^(−κ(E))
 
@@ -15,9 +15,11 @@ import numpy as np
 import polars as pl
 
 from physlm.laws.architecture import SHOWN
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
 from physlm.laws.exposures import PER_PARAMETER
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 EXPERTS = Variable(
@@ -64,8 +66,8 @@ class NoCost(_Moe):
         super().__init__(levels)
         self.parameters = self._dense()
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., data["E"].astype(int)])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_1[..., x.E])
 
 
 class OneExponent(_Moe):
@@ -82,8 +84,8 @@ class OneExponent(_Moe):
             Parameter("kappa", "exponent of the cost", "1", -5.0, 5.0, (0.1,), scale="linear"),
         ]
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., data["E"].astype(int)] * data["X"] ** -parameters[..., -1:])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_1[..., x.E] * x.X**-p.kappa)
 
 
 @register
@@ -108,17 +110,14 @@ class MixtureOfExperts(_Moe):
             ),
         ]
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        at = data["E"].astype(int)
-        exponents = parameters[..., len(self.levels["E"]) :]
-        return np.asarray(parameters[..., at] * data["X"] ** -exponents[..., at])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_1[..., x.E] * x.X ** -p.kappa[..., x.E])
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """How many times less 32 experts store than one."""
-        exponents = parameters[..., len(self.levels["E"]) :]
-        return {f"x_32[{e}]": 32.0 ** exponents[..., i] for i, e in enumerate(self.levels["E"])}
+        return {f"x_32[{e}]": 32.0 ** p.kappa[..., [i]] for i, e in enumerate(self.levels["E"])}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         return [
             Quantity(f"x_32[{e}]", f"times less that 32 experts store at {e} exposures", "1", _PUBLISHED.get(e, ()))
             for e in self.levels["E"]
@@ -131,4 +130,11 @@ class MixtureOfExperts(_Moe):
         )
         kappa = {e: float(np.log(ratio) / np.log(32)) for e, ratio in (("100", 1.5), ("1000", 1.3))}
         truth = {"c_1[100]": 1.1, "c_1[1000]": 2.0, **{f"kappa[{e}]": k for e, k in kappa.items()}}
-        return Example(design, truth, pl.col("X") == 32)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["knowledge_bits"],
+            {"model.experts": [2, 4, 8], "training.exposures": [1, 2]},
+            model={"mlp": "experts"},
+            truth={"c_1[1]": 1.0, "c_1[2]": 2.0, "kappa[1]": 0.1, "kappa[2]": 0.05},
+        )
+        return Example(design, truth, pl.col("X") == 32, experiment)

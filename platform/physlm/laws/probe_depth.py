@@ -1,4 +1,4 @@
-r"""The layer from which a probe can tell something t steps from the question (Part 2.1; law 10 of the catalogue).
+r"""The layer from which a probe can tell something t steps from the question (Part 2.1).
 
     ℓ*(t) = ℓ₀ + κ·t
 
@@ -15,9 +15,11 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import PROBLEMS, SHORT_PROBE, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.noise import Noise, Normal
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.1 (arXiv 2407.20311)"
@@ -33,6 +35,7 @@ class _Frontier(Law):
     made_from = READ
     variables = (DISTANCE,)
     size = "t"
+    symbols: ClassVar[Mapping[str, str]] = {"l_0": r"\ell_0"}
     noise: ClassVar[Noise] = Normal()
 
     @classmethod
@@ -55,6 +58,14 @@ class _Frontier(Law):
         return pl.concat([table, found.select(table.columns)], how="vertical_relaxed")
 
 
+def _accuracies(table: pl.DataFrame, truth: Mapping[str, float]) -> pl.DataFrame:
+    """A table whose probes' accuracies rise through 3/4 at the layer that the law says."""
+    distance = pl.col("measure").str.extract(str(READ.measure), 1).cast(pl.Int64)
+    frontier = truth["l_0"] + truth["kappa"] * distance + 1e-3 * pl.col("seed")
+    read = _RIGHT + 0.2 * (pl.col("layer") - frontier)
+    return table.with_columns(value=pl.when(distance.is_null()).then(pl.col("value")).otherwise(read))
+
+
 class NoOrder(_Frontier):
     """Rival: all is known from one layer on."""
 
@@ -63,8 +74,8 @@ class NoOrder(_Frontier):
     latex = r"\ell_0"
     parameters = (_FIRST,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] + 0 * data["t"])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.l_0 + 0 * x.t)
 
 
 @register
@@ -90,10 +101,19 @@ class ProbeDepth(_Frontier):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (NoOrder,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] + parameters[..., 1:2] * data["t"])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.l_0 + p.kappa * x.t)
 
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"t": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]})
-        return Example(design, {"l_0": 2.0, "kappa": 1.4}, pl.col("t") == 8, spread=0.3)
+        experiment = TinyExperiment(
+            PROBLEMS,
+            ["loss"],
+            {"model.width": [8]},
+            probe=[{"type": "depth", **SHORT_PROBE}],
+            model={"layers": 4},
+            truth={"l_0": 0.6, "kappa": 0.8},
+            plant=_accuracies,
+        )
+        return Example(design, {"l_0": 2.0, "kappa": 1.4}, pl.col("t") == 8, experiment, spread=0.3)

@@ -1,4 +1,4 @@
-r"""Capacity after rounding the weights to b bits (Part 3.3, result 8; law 4 of the catalogue).
+r"""Capacity after rounding the weights to b bits (Part 3.3, result 8).
 
     c(b) = c_f · b^γ / (b^γ + b₀^γ)
 
@@ -16,10 +16,12 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.capacity import saturation, softmin
+from physlm.laws.capacity import SOFTMIN, saturation, softmin
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
 from physlm.laws.exposures import PER_PARAMETER
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 3.3 (arXiv 2404.05405), result 8"
@@ -44,10 +46,11 @@ class StorageLimit(_Quantisation):
     name = "share of stored bits"
     title = "Capacity limited by storage"
     latex = r"\operatorname{softmin}(c_f, \kappa b)"
+    where = (SOFTMIN, "s = 12")
     parameters = (FULL, Parameter("kappa", "knowledge per stored bit", "1", 1e-3, 10.0, (0.15, 0.3)))
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return softmin(parameters[..., 0:1] + 0 * data["b"], parameters[..., 1:2] * data["b"], np.array(12.0))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return softmin(p.c_f + 0 * x.b, p.kappa * x.b, np.array(12.0))
 
 
 class NoLoss(_Quantisation):
@@ -58,8 +61,8 @@ class NoLoss(_Quantisation):
     latex = r"c_f"
     parameters = (FULL,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] + 0 * data["b"])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_f + 0 * x.b)
 
 
 @register
@@ -77,16 +80,14 @@ class Quantisation(_Quantisation):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (StorageLimit, NoLoss)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] * saturation(data["b"], parameters[..., 1:2], parameters[..., 2:3]))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.c_f * saturation(x.b, p.b_0, p.gamma))
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """Capacity left at each rounding, relative to exact weights."""
-        bits = np.unique(data["b"])[::-1]
-        left = saturation(bits, parameters[..., 1:2], parameters[..., 2:3])
-        return {f"r({b:.3g})": left[..., i] for i, b in enumerate(bits)}
+        return {f"r({b:.3g})": saturation(np.array([b]), p.b_0, p.gamma) for b in np.unique(x.b)[::-1]}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         return [
             Quantity(
                 f"r({b:.3g})",
@@ -95,10 +96,15 @@ class Quantisation(_Quantisation):
                 (_PUBLISHED[int(b)],) if b in _PUBLISHED else (),
                 scale="logit",
             )
-            for b in np.unique(data["b"])[::-1]
+            for b in np.unique(x.b)[::-1]
         ]
 
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"b": [16.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0]})
-        return Example(design, {"c_f": 2.0, "b_0": 4.3, "gamma": 8.0}, pl.col("b") == 6)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["knowledge_bits", *(f"knowledge_bits@int{bits}" for bits in (8, 6, 5, 4, 3))],
+            {"model.width": [8, 12]},
+        )
+        return Example(design, {"c_f": 2.0, "b_0": 4.3, "gamma": 8.0}, pl.col("b") == 6, experiment)

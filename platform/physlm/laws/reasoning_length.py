@@ -1,4 +1,4 @@
-r"""How accuracy decays beyond the lengths that were trained (Part 2.1; law 9 of the catalogue).
+r"""How accuracy decays beyond the lengths that were trained (Part 2.1).
 
     accuracy(op) = (1 − ε)^op,    logit ε = logit ε₀ + b·(op − op_train)
 
@@ -16,9 +16,11 @@ import numpy as np
 import polars as pl
 from scipy.special import log_expit, logit
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, register
+from physlm.laws.examples import PROBLEMS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ACCURACY, ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.2 (arXiv 2408.16293), figure 3: med_pq"
@@ -40,14 +42,15 @@ class _Length(ShareLaw):
     response = BY_LENGTH
     variables = (LENGTH, TRAINED)
     size = "op"
+    symbols: ClassVar[Mapping[str, str]] = {"eps_0": r"\varepsilon_0"}
 
-    def error_logit(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def error_logit(self, p: Parameters, x: Variables) -> Array:
         """Logit of the chance that one operation is wrong, [..., n]."""
         raise NotImplementedError
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        right = np.minimum(log_expit(-self.error_logit(parameters, data)), -1e-15)  # ln(1 − ε)
-        return logit_of_log(data["op"] * right)
+    def location(self, p: Parameters, x: Variables) -> Array:
+        right = np.minimum(log_expit(-self.error_logit(p, x)), -1e-15)  # ln(1 − ε)
+        return logit_of_log(x.op * right)
 
 
 class ConstantError(_Length):
@@ -58,8 +61,8 @@ class ConstantError(_Length):
     latex = r"(1 - \varepsilon_0)^{\mathrm{op}}"
     parameters = (_ERROR,)
 
-    def error_logit(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(logit(parameters[..., 0:1]) + 0 * data["op"])
+    def error_logit(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(logit(p.eps_0) + 0 * x.op)
 
 
 @register
@@ -88,11 +91,12 @@ class ReasoningLength(_Length):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (ConstantError,)
 
-    def error_logit(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(logit(parameters[..., 0:1]) + parameters[..., 1:2] * (data["op"] - data["op_train"]))
+    def error_logit(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(logit(p.eps_0) + p.b * (x.op - x.op_train))
 
     @classmethod
     def example(cls) -> Example:
         rows = [(op, 15, 4096) for op in (15, 17, 19, 20, 21, 22, 23)]
         design = pl.DataFrame(rows, ["op", "op_train", "n"], orient="row")
-        return Example(design, {"eps_0": 6e-4, "b": 0.37}, pl.col("op") == 23)
+        experiment = TinyExperiment(PROBLEMS, ["accuracy"], {"model.width": [8, 12]}, truth={"eps_0": 0.02, "b": 0.4})
+        return Example(design, {"eps_0": 6e-4, "b": 0.37}, pl.col("op") == 23, experiment)

@@ -1,4 +1,4 @@
-r"""Repeated tokens are worth less than fresh ones (Muennighoff et al. 2023; law 15 of the catalogue).
+r"""Repeated tokens are worth less than fresh ones (Muennighoff et al. 2023).
 
     L = E + A/N^α + B/D'^β,    D' = U + U·R*·(1 − e^(−R/R*)),    R = D/U − 1
 
@@ -16,11 +16,13 @@ import polars as pl
 
 from physlm.errors import LawDataError
 from physlm.laws.cfg_kl import FreeFloor
-from physlm.laws.chinchilla import ALPHA, BETA, DATA_TERM, FLOOR, LOSS, SIZE, SIZE_TERM, TOKENS, powers
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.chinchilla import ALPHA, BETA, DATA_TERM, FLOOR, LOSS, SIZE, SIZE_TERM, TOKENS, AboveFloor, decay
+from physlm.laws.examples import BIOGRAPHIES, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.noise import Huber, Noise
 from physlm.laws.scales import Array
 from physlm.laws.separable import SeparableLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Muennighoff et al. 2023 (arXiv 2305.16264)"
@@ -42,17 +44,13 @@ class _Repetition(Law):
     noise: ClassVar[Noise] = Huber()
 
 
-class AllFresh(_Repetition, SeparableLaw):
+class AllFresh(_Repetition, AboveFloor):
     """Rival: repeated tokens are as good as fresh ones."""
 
     name = "as good as fresh"
     title = "Loss whatever the repetition"
     latex = r"E + A N^{-\alpha} + B D^{-\beta}"
     parameters = FreeFloor.parameters
-    linear = 3
-    grids = FreeFloor.grids
-    basis = FreeFloor.basis
-    basis_slope = FreeFloor.basis_slope
 
 
 @register
@@ -83,46 +81,42 @@ class Repetition(_Repetition, SeparableLaw):
         ),
     )
     rivals: ClassVar[Sequence[type[Law]]] = (AllFresh,)
-    linear = 3
+    linear = ("E", "A", "B")
     grids = (np.geomspace(0.05, 1.5, 20), np.geomspace(0.05, 1.5, 20), np.array([1.0, 4.0, 15.0, 60.0]))
 
-    def worth(self, decay: Array, data: Mapping[str, Array]) -> Array:
-        """D', the fresh tokens that those of training are worth. decay [..., 1] -> [..., n]."""
-        repeated = data["D"] / data["U"] - 1
-        return np.asarray(data["U"] * (1 - decay * np.expm1(-repeated / decay)))
+    def worth(self, p: Parameters, x: Variables) -> Array:
+        """D', the fresh tokens that those of training are worth, [..., n]."""
+        repeated = x.D / x.U - 1
+        return np.asarray(x.U * (1 - p.R_star * np.expm1(-repeated / p.R_star)))
 
-    def basis(self, shape: Array, data: Mapping[str, Array]) -> Array:
-        terms = np.ones((*shape.shape[:-1], 3, len(data["N"])))
-        terms[..., 1, :] = powers(shape[..., :1], data["N"])[..., 0, :]
-        terms[..., 2, :] = np.exp(-shape[..., 1:2] * np.log(self.worth(shape[..., 2:3], data)))
-        return terms
+    def terms(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
+        return {"E": np.ones(1), "A": decay(p.alpha, x.N), "B": np.exp(-p.beta * np.log(self.worth(p, x)))}
 
-    def basis_slope(self, shape: Array, basis: Array, data: Mapping[str, Array]) -> Array:
-        decay = shape[..., 2:3]
-        worth = self.worth(decay, data)
-        x = (data["D"] / data["U"] - 1) / decay
-        by_decay = data["U"] * (-np.expm1(-x) - x * np.exp(-x))  # dD'/dR*
-        found = np.zeros((*shape.shape, *basis.shape[-2:]))
-        found[..., 0, 1, :] = -np.log(data["N"]) * basis[..., 1, :]
-        found[..., 1, 2, :] = -np.log(worth) * basis[..., 2, :]
-        found[..., 2, 2, :] = -shape[..., 1:2] * by_decay / worth * basis[..., 2, :]
-        return found
+    def term_slopes(self, p: Parameters, x: Variables, terms: Mapping[str, Array]) -> Mapping[tuple[str, str], Array]:
+        worth = self.worth(p, x)
+        ratio = (x.D / x.U - 1) / p.R_star
+        worth_slope = x.U * (-np.expm1(-ratio) - ratio * np.exp(-ratio))  # dD'/dR*
+        return {
+            ("A", "alpha"): -np.log(x.N) * terms["A"],
+            ("B", "beta"): -np.log(worth) * terms["B"],
+            ("B", "R*"): -p.beta * worth_slope / worth * terms["B"],
+        }
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        if (data["U"] > 1.001 * data["D"]).any():
+    def check(self, x: Variables) -> None:
+        if (x.U > 1.001 * x.D).any():
             raise LawDataError(
                 "U (different tokens) is larger than D (tokens of training) in one row; swap the columns"
             )
-        if (data["D"] < 1.5 * data["U"]).all():
+        if (x.D < 1.5 * x.U).all():
             raise LawDataError(
                 "no run repeats its data, so what a repetition is worth can't be told; train for more epochs"
             )
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """What four epochs are worth, relative to as many fresh tokens."""
-        return {"worth(4)": self.worth(parameters[..., 5:6], {"D": np.array([4.0]), "U": np.ones(1)})[..., 0] / 4}
+        return {"worth(4)": self.worth(p, self.inputs({"D": np.array([4.0]), "U": np.ones(1)})) / 4}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         anchor = Anchor(0.9, 1.0, f"{_SOURCE}: up to 4 epochs are almost as good as fresh")
         return [Quantity("worth(4)", "worth of four epochs relative to fresh data", "1", (anchor,), scale="logit")]
 
@@ -135,4 +129,14 @@ class Repetition(_Repetition, SeparableLaw):
             for epochs in (1.0, 4.0, 16.0, 64.0)
         ]
         truth = {"E": 1.8, "A": 480.0, "B": 2000.0, "alpha": 0.35, "beta": 0.37, "R*": 15.0}
-        return Example(pl.DataFrame(rows, ["N", "D", "U"], orient="row"), truth, pl.col("N") == 3e7, spread=0.002)
+        experiment = TinyExperiment(
+            BIOGRAPHIES,
+            ["loss"],
+            {"model.width": [8, 12, 16], "task.people": [40, 80, 160], "training.exposures": [1, 4, 16]},
+            training={"context_length": 64},
+            seeds=(0,),
+            truth={"E": 0.5, "A": 3.0, "B": 30.0, "alpha": 0.4, "beta": 0.45, "R*": 5.0},
+        )
+        return Example(
+            pl.DataFrame(rows, ["N", "D", "U"], orient="row"), truth, pl.col("N") == 3e7, experiment, spread=0.002
+        )

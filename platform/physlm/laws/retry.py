@@ -1,4 +1,4 @@
-r"""Training on mistakes that are taken back lowers errors (Part 2.2; law 11 of the catalogue).
+r"""Training on mistakes that are taken back lowers errors (Part 2.2).
 
     error(q) = error₀ · e^(−κq)
 
@@ -14,9 +14,11 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import PROBLEMS, Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.scales import Array, logit_of_log
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 2.2 (arXiv 2408.16293), result 2: med_qp at 23 operations"
@@ -37,13 +39,15 @@ _ERROR = Parameter(
 class _Retry(ShareLaw):
     variables = (SHARE,)
     size = "q"
+    where = (r"\mathrm{accuracy} = 1 - \mathrm{error}(q)",)
+    symbols: ClassVar[Mapping[str, str]] = {"err_0": r"\mathrm{error}_0"}
 
-    def log_error(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def log_error(self, p: Parameters, x: Variables) -> Array:
         """Logarithm of the error, [..., n]."""
         raise NotImplementedError
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return -logit_of_log(np.minimum(self.log_error(parameters, data), -1e-9))
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return -logit_of_log(np.minimum(self.log_error(p, x), -1e-9))
 
 
 class NoEffect(_Retry):
@@ -54,8 +58,8 @@ class NoEffect(_Retry):
     latex = r"\mathrm{error}_0"
     parameters = (_ERROR,)
 
-    def log_error(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(np.log(parameters[..., 0:1]) + 0 * data["q"])
+    def log_error(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(np.log(p.err_0) + 0 * x.q)
 
 
 class Hyperbola(_Retry):
@@ -66,8 +70,8 @@ class Hyperbola(_Retry):
     latex = r"\frac{\mathrm{error}_0}{1 + q/q_0}"
     parameters = (_ERROR, Parameter("q_0", "share that halves the error", "1", 1e-4, 1e4, (0.1, 1.0)))
 
-    def log_error(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(np.log(parameters[..., 0:1]) - np.log1p(data["q"] / parameters[..., 1:2]))
+    def log_error(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(np.log(p.err_0) - np.log1p(x.q / p.q_0))
 
 
 @register
@@ -93,18 +97,19 @@ class Retry(_Retry):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (Hyperbola, NoEffect)
 
-    def log_error(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(np.log(parameters[..., 0:1]) - parameters[..., 1:2] * data["q"])
+    def log_error(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(np.log(p.err_0) - p.kappa * x.q)
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """The error at q = 0.5."""
-        return {"error(0.5)": 1 - self.predict(parameters, {"q": np.array([0.5])})[..., 0]}
+        return {"error(0.5)": 1 - self.predict(p, self.inputs({"q": np.array([0.5])}))}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         anchor = Anchor(0.06, 0.06, _SOURCE)
         return [Quantity("error(0.5)", "error with mistakes at half of the steps", "1", (anchor,), scale="logit")]
 
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame([(q, 4096) for q in (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)], ["q", "n"], orient="row")
-        return Example(design, {"err_0": 0.22, "kappa": 2.6}, pl.col("q") == 0.5)
+        experiment = TinyExperiment(PROBLEMS, ["accuracy"], {"task.retry_rate": [0, 0.2, 0.5]})
+        return Example(design, {"err_0": 0.22, "kappa": 2.6}, pl.col("q") == 0.5, experiment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from scipy.special import expit
@@ -10,6 +9,7 @@ from scipy.special import expit
 from physlm.laws.law import Law
 from physlm.laws.noise import Binomial, Noise
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 ACCURACY = Variable("accuracy", "share of answers that are right", "1", measure="accuracy", low=0.0, high=1.0)
@@ -21,9 +21,9 @@ class ShareLaw(Law):
     response: ClassVar[Variable] = ACCURACY
     noise: ClassVar[Noise] = Binomial()
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
+    def location(self, p: Parameters, x: Variables) -> Array:
         raise NotImplementedError
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        share: Array = expit(self.location(parameters, data))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        share: Array = expit(self.location(p, x))
         return share

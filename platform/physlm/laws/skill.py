@@ -1,4 +1,4 @@
-r"""Accuracy as a function of the loss on a task: the second step of a two-step prediction (law 16 of the catalogue).
+r"""Accuracy as a function of the loss on a task: the second step of a two-step prediction (Bhagia et al. 2024).
 
     accuracy = b + a / (1 + e^(k·(x − x₀)))
 
@@ -8,16 +8,18 @@ models trained with 100 times the compute to 2 points (arXiv 2412.04403).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 from scipy.special import expit
 
-from physlm.laws.law import Example, Law, Parameter, register
+from physlm.laws.examples import Example, TinyExperiment
+from physlm.laws.law import Law, Parameter, register
 from physlm.laws.scales import Array, to_scale
 from physlm.laws.shares import ShareLaw
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 TASK_LOSS = Variable("x", "loss on the task", "nats per token", measure="loss", levels=4, low=0.0, high=50.0)
@@ -30,10 +32,10 @@ class _Skill(ShareLaw):
     variables = (TASK_LOSS,)
     size = "x"
 
-    def location(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return to_scale("logit", np.clip(self.share(parameters, data["x"]), 1e-9, 1 - 1e-9))
+    def location(self, p: Parameters, x: Variables) -> Array:
+        return to_scale("logit", np.clip(self.share(p, x.x), 1e-9, 1 - 1e-9))
 
-    def share(self, parameters: Array, loss: Array) -> Array:
+    def share(self, p: Parameters, loss: Array) -> Array:
         """Accuracy at a loss, [..., n]."""
         raise NotImplementedError
 
@@ -46,9 +48,8 @@ class Perfect(_Skill):
     latex = r"b + \frac{1 - b}{1 + e^{k (x - x_0)}}"
     parameters = (_FLOOR, _MIDDLE, _SLOPE)
 
-    def share(self, parameters: Array, loss: Array) -> Array:
-        b = parameters[..., 0:1]
-        return np.asarray(b + (1 - b) * expit(parameters[..., 2:3] * (parameters[..., 1:2] - loss)))
+    def share(self, p: Parameters, loss: Array) -> Array:
+        return np.asarray(p.b + (1 - p.b) * expit(p.k * (p.x_0 - loss)))
 
 
 class PowerOfLoss(_Skill):
@@ -59,8 +60,8 @@ class PowerOfLoss(_Skill):
     latex = r"a e^{-k x}"
     parameters = (Parameter("a", "accuracy without loss", "1", 1e-3, 1.0, (0.9,)), _SLOPE)
 
-    def share(self, parameters: Array, loss: Array) -> Array:
-        return np.asarray(parameters[..., 0:1] * np.exp(-parameters[..., 1:2] * loss))
+    def share(self, p: Parameters, loss: Array) -> Array:
+        return np.asarray(p.a * np.exp(-p.k * loss))
 
 
 @register
@@ -79,11 +80,16 @@ class Skill(_Skill):
     )
     rivals: ClassVar[Sequence[type[Law]]] = (Perfect, PowerOfLoss)
 
-    def share(self, parameters: Array, loss: Array) -> Array:
-        rise = expit(parameters[..., 2:3] * (parameters[..., 1:2] - loss))
-        return np.asarray(parameters[..., 0:1] + parameters[..., 3:4] * rise)
+    def share(self, p: Parameters, loss: Array) -> Array:
+        return np.asarray(p.b + p.a * expit(p.k * (p.x_0 - loss)))
 
     @classmethod
     def example(cls) -> Example:
         design = pl.DataFrame({"x": np.linspace(0.3, 2.2, 12), "n": np.full(12, 5000)})
-        return Example(design, {"b": 0.25, "x_0": 1.1, "k": 6.0, "a": 0.6}, pl.col("x") < 0.4)
+        experiment = TinyExperiment(
+            {"type": "mano", "operations": 1, "modulus": 5},
+            ["accuracy", "loss"],
+            {"training.tokens": [100, 150, 200, 250, 300, 350, 400, 450, 500]},
+            beside={"loss": (0.4, 2.2)},
+        )
+        return Example(design, {"b": 0.25, "x_0": 1.1, "k": 6.0, "a": 0.6}, pl.col("x") < 0.4, experiment)

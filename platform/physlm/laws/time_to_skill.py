@@ -1,4 +1,4 @@
-r"""Tokens until a model can follow k hops, and how far an architecture comes (Part 4.1; law 12 of the catalogue).
+r"""Tokens until a model can follow k hops, and how far an architecture comes (Part 4.1).
 
     T_k = T₁ · ρ^(k − 1)
 
@@ -22,9 +22,11 @@ import polars as pl
 
 from physlm.errors import LawDataError
 from physlm.laws.architecture import ARCHITECTURE
-from physlm.laws.law import Anchor, Example, Law, Parameter, Quantity, register
+from physlm.laws.examples import Example, TinyExperiment
+from physlm.laws.law import Anchor, Law, Parameter, Quantity, register
 from physlm.laws.noise import Censored, Noise
 from physlm.laws.scales import Array
+from physlm.laws.values import Parameters, Variables
 from physlm.laws.variables import Variable
 
 _SOURCE = "Part 4.1 (SSRN 5240330): reasoning depth with Canon layers"
@@ -54,9 +56,9 @@ class _Skill(Law):
             *(Parameter(f"{name}[{a}]", f"{meaning} of {a}", "1", low, high, guesses) for a in kinds),
         ]
 
-    def starts(self, data: Mapping[str, Array]) -> Array:
+    def starts(self, x: Variables) -> Array:
         guesses = self.ratio[-1]
-        return np.array([[t, *(g for _ in self.parameters[1:])] for t in _FIRST.guesses for g in guesses])
+        return np.array([self.vector({"T_1": t, self.ratio[0]: g}) for t in _FIRST.guesses for g in guesses])
 
     @classmethod
     def derived_rows(cls, table: pl.DataFrame) -> pl.DataFrame:
@@ -80,9 +82,22 @@ class _Skill(Law):
         ).with_columns(pl.lit(TIME.measure).alias("measure"))
         return pl.concat([table, found.select(*table.columns, "censored")], how="diagonal_relaxed")
 
-    def check(self, data: Mapping[str, Array]) -> None:
-        if len(np.unique(data["T"])) < 3:
+    def check(self, x: Variables) -> None:
+        if len(np.unique(x.T)) < 3:
             raise LawDataError("fewer than 3 different times were observed; train longer, or look more often")
+
+
+def _curves(table: pl.DataFrame, truth: Mapping[str, float]) -> pl.DataFrame:
+    """A table whose learning curves fall to an even chance at the time that the law says."""
+    ratio = pl.sql_expr(str(KIND.made)).replace_strict(
+        {name[4:-1]: value for name, value in truth.items() if name.startswith("rho[")},
+        default=None,
+        return_dtype=pl.Float64,
+    )
+    time = truth["T_1"] * ratio ** (pl.col(str(HOPS.column)) - 1) * (1 + 1e-3 * pl.col("seed"))
+    loss = _EVEN * (time / pl.col("tokens")) ** 0.2
+    is_curve = pl.col("measure") == "training_loss"
+    return table.with_columns(value=pl.when(is_curve).then(loss).otherwise(pl.col("value")))
 
 
 class PowerOfHops(_Skill):
@@ -93,8 +108,8 @@ class PowerOfHops(_Skill):
     latex = r"T_1 k^{p}"
     ratio = ("p", "exponent", 0.01, 50.0, (1.0, 3.0))
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        return np.asarray(parameters[..., 0:1] * data["k"] ** parameters[..., 1 + data["architecture"].astype(int)])
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.T_1 * x.k ** p.p[..., x.architecture])
 
 
 @register
@@ -108,16 +123,15 @@ class TimeToSkill(_Skill):
     ratio = ("rho", "ratio of times", 1.001, 1e4, (1.5, 4.0))
     rivals: ClassVar[Sequence[type[Law]]] = (PowerOfHops,)
 
-    def predict(self, parameters: Array, data: Mapping[str, Array]) -> Array:
-        ratio = parameters[..., 1 + data["architecture"].astype(int)]
-        return np.asarray(parameters[..., 0:1] * ratio ** (data["k"] - 1))
+    def predict(self, p: Parameters, x: Variables) -> Array:
+        return np.asarray(p.T_1 * p.rho[..., x.architecture] ** (x.k - 1))
 
-    def derived(self, parameters: Array, data: Mapping[str, Array]) -> Mapping[str, Array]:
+    def derived(self, p: Parameters, x: Variables) -> Mapping[str, Array]:
         """How many times further an architecture comes than the reference."""
-        reach = np.log(parameters[..., 1:2]) / np.log(parameters[..., 1:])
-        return {f"depth[{a}]": reach[..., i] for i, a in enumerate(self.levels["architecture"]) if i}
+        reach = np.log(p.rho[..., :1]) / np.log(p.rho)
+        return {f"depth[{a}]": reach[..., [i]] for i, a in enumerate(self.levels["architecture"]) if i}
 
-    def derived_quantities(self, data: Mapping[str, Array]) -> Sequence[Quantity]:
+    def derived_quantities(self, x: Variables) -> Sequence[Quantity]:
         published = {"gpt2+canon": (Anchor(2.0, 4.0, _SOURCE),)}
         return [
             Quantity(f"depth[{a}]", f"times as many hops that {a} reaches", "1", published.get(a, ()))
@@ -128,4 +142,18 @@ class TimeToSkill(_Skill):
     def example(cls) -> Example:
         rows = [(k, a, 3e9) for k in (1, 2, 3, 4, 5, 6, 8) for a in ("gpt2", "gpt2+canon")]
         truth = {"T_1": 2e7, "rho[gpt2]": 2.6, "rho[gpt2+canon]": 1.6}
-        return Example(pl.DataFrame(rows, ["k", "architecture", "budget"], orient="row"), truth, pl.col("k") == 5, 0.2)
+        experiment = TinyExperiment(
+            {"type": "depo", "vertices": 4, "name_symbols": 16, "name_tokens": [1, 1]},
+            ["loss"],
+            {"task.hops": [1, 2, 3, 4], "model.canon": ["", "AB"]},
+            training={"tokens": 4000, "batch_size": 1},
+            truth={"T_1": 340.0, "rho[gpt2]": 1.8, "rho[gpt2+canon]": 1.4},
+            plant=_curves,
+        )
+        return Example(
+            pl.DataFrame(rows, ["k", "architecture", "budget"], orient="row"),
+            truth,
+            pl.col("k") == 5,
+            experiment,
+            spread=0.2,
+        )

@@ -28,22 +28,22 @@ def draw(fit: Fit) -> Drawing | None:
     for i, (budget, (paint, marker)) in enumerate(zip(budgets, style.series(_BUDGETS), strict=True)):
         tokens = budget / (6 * size)
         seen = (tokens > data["D"].min() / 3) & (tokens < 3 * data["D"].max())
-        left.plot(size[seen], law.predict(fit.values, {"N": size, "D": tokens})[seen], color=paint, linewidth=1.4)
+        left.plot(size[seen], law.evaluate(fit.values, {"N": size, "D": tokens})[seen], color=paint, linewidth=1.4)
         here = nearest == i
         # Runs are moved along the law to the curve's compute.
         there = {"N": data["N"][here], "D": budget / (6 * data["N"][here])}
         moved = (
             data["L"][here]
-            * law.predict(fit.values, there)
-            / law.predict(fit.values, {"N": data["N"][here], "D": data["D"][here]})
+            * law.evaluate(fit.values, there)
+            / law.evaluate(fit.values, {"N": data["N"][here], "D": data["D"][here]})
         )
         left.plot(data["N"][here], moved, marker, color=paint, markersize=3, markeredgewidth=0)
     line = np.geomspace(budgets[0], budgets[-1], 50)
-    drawn = np.array([law.optimum(values, line)[0] for values in np.array(fit.draws)])
+    drawn = np.array([law.optimum(law.named(values), line)[0] for values in np.array(fit.draws)])
     tail = (1 - fit.level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     paint = style.series(1)[0][0]
-    best, _ = law.optimum(fit.values, line)
+    best, _ = law.optimum(law.named(fit.values), line)
     right.plot(line, best, color=paint)
     right.fill_between(line, low, high, color=paint, alpha=0.16, linewidth=0)
     left.set(xlabel="parameters", ylabel="loss (nats per token)")
