@@ -138,7 +138,6 @@ def test_measures_and_probes_are_taken_from_trained_models_alone(
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
-@pytest.mark.slow
 def test_what_is_not_trained_or_not_asked_for_is_not_probed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     unasked = physlm("probe", "tiny.yaml", folder=tmp_path)
@@ -154,7 +153,6 @@ def test_what_is_not_trained_or_not_asked_for_is_not_probed(folder: Path, tmp_pa
     assert "probe: position_diagonal can't be trained: biod has no labels of spans" in unsuited.stderr
 
 
-@pytest.mark.slow
 def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     result = physlm("plan", "tiny.yaml", "--json", folder=tmp_path)
@@ -167,14 +165,12 @@ def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
-@pytest.mark.slow
 def test_a_plan_reads_well(folder: Path) -> None:
     result = physlm("plan", "tiny.yaml", folder=folder)
     for part in ("Does it run?", "8 (4 conditions, 0 runs held out)", "time on this machine", "tokens"):
         assert part in result.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [

@@ -22,7 +22,7 @@ from physlm import catalog, experiment
 from physlm.experiment import Experiment
 from physlm.models.gpt2 import Gpt2Config
 from physlm.runs import Run
-from physlm.store import Store, open_store
+from physlm.store import Store, layout, open_store
 from physlm.training import rank_assignment
 from physlm.training.checkpoints import load_model
 from physlm.training.cohort import Cohort
