@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from physlm import standard_errors
@@ -17,7 +17,6 @@ from physlm.tasks.cfg import Cfg, CfgConfig
 from physlm.tasks.task import Stream
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 6))
 def test_shuffled_labels_are_the_same_labels_at_the_same_places(key: int, rows: int, columns: int) -> None:
     labels = np.random.default_rng(key).integers(-1, 3, (rows, columns)).astype(np.int32)
