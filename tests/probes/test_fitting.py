@@ -23,6 +23,7 @@ def make(members: int = 2) -> Decoder:
     return decoder.eval().requires_grad_(False)
 
 
+@pytest.mark.slow
 def test_states_are_the_embedding_the_blocks_outputs_and_what_the_decoder_returns() -> None:
     decoder = make()
     tokens = torch.randint(0, 11, (2, 5, 7), generator=torch.Generator().manual_seed(0))
@@ -41,7 +42,7 @@ def test_rows_may_be_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     decoder = make()
     tokens = torch.randint(0, 11, (2, 9, 7), generator=torch.Generator().manual_seed(0))
     whole = all_states(decoder, tokens)
-    monkeypatch.setattr("physlm.probes.fitting.states._TOKENS_AT_ONCE", 2 * 7 * 2)
+    monkeypatch.setattr("physlm.probes.fitting.states._MAX_TOKENS", 2 * 7 * 2)
     torch.testing.assert_close(all_states(decoder, tokens), whole)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from physlm import catalog
 from physlm.catalog import Moment, Observation
+from physlm.evaluation.declarations import declarations
 from physlm.experiment import Experiment
 from physlm.report import page
 from physlm.store import LocalStore, layout
@@ -53,11 +54,12 @@ def tree(simulate: Simulate, store: LocalStore, text: str) -> Element:
         tables.append(catalog.table(run.description(), "attention-v1", taken))
     frame = pl.concat(tables, how="diagonal_relaxed").with_columns(pl.col("held_out").fill_null(False))
     catalog.write(store, frame, key)
-    html = store.get(page.write(store, experiment)).decode()
+    html = store.get(page.write(store, experiment, declarations())).decode()
     parsed: Element = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
     return parsed
 
 
+@pytest.mark.slow
 def test_the_map_says_where_most_weight_is_over_seeds_and_where_it_was_before(tree: Element) -> None:
     assert "What goes on inside" in [words(h) for h in tree.iter("h2")]
     descriptions = [words(e) for e in tree.iter() if str(e.tag).endswith("desc")]
@@ -67,6 +69,7 @@ def test_the_map_says_where_most_weight_is_over_seeds_and_where_it_was_before(tr
     assert words(link) == "Inside"
 
 
+@pytest.mark.slow
 def test_the_map_of_roles_says_in_which_layers_the_fact_is_where(tree: Element) -> None:
     drawn = [e for e in tree.iter() if str(e.tag).endswith("svg")]
     (figure,) = (e for e in drawn if any("by layer and role" in words(part) for part in e))
@@ -78,12 +81,14 @@ def test_the_map_of_roles_says_in_which_layers_the_fact_is_where(tree: Element) 
     assert ticks.count("75") == 3
 
 
+@pytest.mark.slow
 def test_the_table_has_the_models_as_wholes_with_what_they_were_before(tree: Element) -> None:
     (table,) = (t for t in tree.iter("table") if "Of models as wholes:" in words(next(t.iter("caption"))))
     (row,) = (r for r in table.iter("tr") if "attention: reach" in words(r))
     assert [words(cell) for cell in row] == ["attention: reach", "2.000 ± 0.010", "5.000 ± 0.010", "tokens"]
 
 
+@pytest.mark.slow
 def test_conditions_are_compared_with_one_row_each(tree: Element) -> None:
     captions = {words(next(t.iter("caption"))): t for t in tree.iter("table") if list(t.iter("caption"))}
     (table,) = (t for caption, t in captions.items() if "Of models as wholes, by condition" in caption)

@@ -12,6 +12,7 @@ import html5lib
 import pytest
 
 from physlm.errors import MissingObject
+from physlm.evaluation.declarations import declarations
 from physlm.experiment import Experiment, parse
 from physlm.fitting import Fit
 from physlm.report import formatting, page
@@ -24,7 +25,7 @@ Finished = tuple[LocalStore, Experiment, Fit]
 
 def document(store: LocalStore, experiment: Experiment) -> tuple[str, Element]:
     """The page as text and as a tree; raises at the first error of its HTML."""
-    html = store.get(page.write(store, experiment)).decode()
+    html = store.get(page.write(store, experiment, declarations())).decode()
     return html, html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
 
 
@@ -42,6 +43,7 @@ def whole(finished: Finished) -> tuple[str, Element]:
     return document(store, experiment)
 
 
+@pytest.mark.slow
 def test_it_answers_the_question_with_the_interval(finished: Finished, whole: tuple[str, Element]) -> None:
     _, experiment, fit = finished
     _, tree = whole
@@ -108,18 +110,20 @@ def test_nothing_comes_from_outside(whole: tuple[str, Element]) -> None:
     assert not re.search(r"url\((?!#)", html)
 
 
+@pytest.mark.slow
 def test_equal_results_give_equal_bytes(finished: Finished) -> None:
     store, experiment, _ = finished
-    keys = [page.write(store, experiment), *store.list(f"{experiment.key}/figures/")]
+    keys = [page.write(store, experiment, declarations()), *store.list(f"{experiment.key}/figures/")]
     assert len(keys) == 15
     first = {key: store.get(key) for key in keys}
-    page.write(store, experiment)
+    page.write(store, experiment, declarations())
     assert {key: store.get(key) for key in keys} == first
 
 
 HOSTILE = '</h1><script>alert(1)</script> & "it\'s" $x^2$ <b'
 
 
+@pytest.mark.slow
 def test_hostile_text_stays_text(text: str, simulate: Simulate, fit_laws: FitLaws, store: LocalStore) -> None:
     written = text.replace(
         "question: How many bits of knowledge does a transformer store per parameter?",
@@ -136,6 +140,7 @@ def test_hostile_text_stays_text(text: str, simulate: Simulate, fit_laws: FitLaw
     assert any("<script>alert(2)</script>" in words(pre) for pre in tree.iter("pre"))
 
 
+@pytest.mark.slow
 def test_an_experiment_without_laws_gets_a_page(text: str, simulate: Simulate, store: LocalStore) -> None:
     experiment = simulate(text.replace("laws: [capacity]", "laws: []"))
     html, tree = document(store, experiment)
@@ -145,6 +150,7 @@ def test_an_experiment_without_laws_gets_a_page(text: str, simulate: Simulate, s
     assert "memorizable accuracy" in html
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said(simulate: Simulate, store: LocalStore) -> None:
     experiment = simulate(diverged=(0,), missing=(5,))
     _, tree = document(store, experiment)
@@ -158,6 +164,7 @@ def test_what_is_missing_is_said(simulate: Simulate, store: LocalStore) -> None:
     assert {"1 of 2 1 diverged", "1 of 2 1 missing"} <= set(cells)
 
 
+@pytest.mark.slow
 def test_before_anything_is_measured(text: str, simulate: Simulate, store: LocalStore) -> None:
     experiment = simulate(text.replace("[0, 1]", "[0]"), diverged=tuple(range(1, 15)), missing=(0,))
     html, _ = document(store, experiment)
@@ -166,9 +173,10 @@ def test_before_anything_is_measured(text: str, simulate: Simulate, store: Local
 
 def test_without_observations_the_missing_table_is_named(text: str, store: LocalStore) -> None:
     with pytest.raises(MissingObject, match=r"observations\.parquet"):
-        page.write(store, parse(text))
+        page.write(store, parse(text), declarations())
 
 
+@pytest.mark.slow
 def test_a_law_that_fails_says_so(finished: Finished, simulate: Simulate, store: LocalStore) -> None:
     experiment, fit = simulate(), finished[2]
     first, second, *others = fit.estimates
@@ -193,6 +201,7 @@ def test_a_law_that_fails_says_so(finished: Finished, simulate: Simulate, store:
     assert html.count("<small>missed</small>") == 3
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_make_a_small_page(text: str, simulate: Simulate, store: LocalStore) -> None:
     grid = text.replace("[8, 12, 16, 20, 24]", str(list(range(8, 208, 4)))).replace(
         "[100, 300, 1000]", str(list(range(100, 1100, 100)))

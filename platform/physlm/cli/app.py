@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import designs, experiments, laws, models, steps, store, tasks
+from physlm.cli import designs, experiments, laws, measures, models, steps, store, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -39,6 +39,7 @@ experiments.add_to(app)
 models.add_to(app)
 tasks.add_to(app)
 laws.add_to(app)
+measures.add_to(app)
 designs.add_to(app)
 store.add_to(app)
 steps.add_to(app)
