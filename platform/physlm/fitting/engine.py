@@ -27,7 +27,7 @@ from physlm.laws.noise import Censored, Noise
 from physlm.laws.scales import Array, to_scale
 
 _DRAWS_KEPT = 200  # of the bootstrap, for bands around curves
-_ENOUGH = 12  # observations beyond the parameters that tell noise from misfit well enough without seeds
+ENOUGH = 12  # observations beyond the parameters that tell noise from misfit well enough without seeds
 _FOLDS = 12  # sizes left out one by one; more are put together
 _ITERATIONS = 500  # robust losses converge slowly
 _ROUNDS = 100  # of fitting the noise's own parameters
@@ -119,10 +119,10 @@ def _check_seeds(form: Law, condition: NDArray[np.int64]) -> None:
         raise LawDataError(
             f"{rows} runs can't determine {parameters} parameters with an interval; use at least {parameters + 1}"
         )
-    if len(np.unique(condition)) == rows and rows - parameters < _ENOUGH:
+    if len(np.unique(condition)) == rows and rows - parameters < ENOUGH:
         raise LawDataError(
             "there is one run of each condition, so noise can't be told from misfit; use at least 2 seeds, or "
-            f"{parameters + _ENOUGH} conditions"
+            f"{parameters + ENOUGH} conditions"
         )
 
 
