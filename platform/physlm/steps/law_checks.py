@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import polars as pl
 
 from physlm import fitting, laws, measures, probes
-from physlm.catalog import Emission
+from physlm.catalog.observations import OBSERVATION_SCHEMA
 from physlm.experiment import Experiment
 from physlm.fitting import data
 from physlm.fitting.engine import ENOUGH
 from physlm.laws import Law, Variable
 from physlm.tasks.task import Task
 from physlm.training.config import CURVE_MEASURE
-
-_PLACEHOLDER = re.compile(r"<\w+>")
-_EXAMPLES = ("word", "1")  # what a placeholder of an emission's name may stand for
 
 
 def unidentified_reason(experiment: Experiment, name: str) -> str | None:
@@ -31,26 +28,35 @@ def unidentified_reason(experiment: Experiment, name: str) -> str | None:
     names = emitted(experiment)
     return (
         _misses_a_measure(law, names, experiment)
-        or data.unsupported_reason(law, table.columns)
+        or data.unsupported_reason(law, [*OBSERVATION_SCHEMA, *table.columns])
         or _too_few(law, table, names)
     )
 
 
 def emitted(experiment: Experiment) -> list[str]:
-    """Names of the observations that its runs will have; of an unknown part there is an example."""
-    return sorted({name for task in _languages(experiment) for name in _of_task(experiment, task)} | {CURVE_MEASURE})
+    """Names of the observations that its runs will have; `<word>` in one stands for what only the models tell."""
+    found = {CURVE_MEASURE}
+    for task in _languages(experiment):
+        for measure in experiment.measures:
+            found |= {emission.name for emission in measures.find(measure).emits(task)}
+        for probe in experiment.probes:
+            found |= {emission.name for emission in probes.registry[probe].emits(task)}
+    return sorted(found)
 
 
-def _of_task(experiment: Experiment, task: Task[Any]) -> Iterator[str]:
-    for measure in experiment.measures:
-        yield from _names(measures.find(measure).emits(task))
-    for probe in experiment.probes:
-        yield from _names(probes.registry[probe].emits(task))
+def _may_match(variable: Variable, names: Iterable[str]) -> bool:
+    """Whether one of the names may hold a variable; of a name in part unknown what is known is compared."""
+    names = list(names)
+    if variable.matching(names):
+        return True
+    wanted = _beginning(re.sub(r"\\(\W)", r"\1", str(variable.measure).partition("(")[0]))
+    return any(
+        wanted.startswith(_beginning(name)) or _beginning(name).startswith(wanted) for name in names if "<" in name
+    )
 
 
-def _names(emissions: Sequence[Emission]) -> Iterator[str]:
-    for emission in emissions:
-        yield from (_PLACEHOLDER.sub(example, emission.name) for example in _EXAMPLES)
+def _beginning(name: str) -> str:
+    return name.partition("<")[0]
 
 
 def _languages(experiment: Experiment) -> list[Task[Any]]:
@@ -69,7 +75,7 @@ def _runs(experiment: Experiment) -> pl.DataFrame:
 
 def _misses_a_measure(law: type[Law], names: Collection[str], experiment: Experiment) -> str | None:
     for variable in (law.made_from or law.response, *law.variables):
-        if variable.measure and not variable.matching(names):
+        if variable.measure and not _may_match(variable, names):
             what = f"the law {law.name} needs {data.described(variable)}, which no measure or probe asked for gives"
             return f"{what}; {_who_gives(variable, experiment)}"
     return None
@@ -80,7 +86,7 @@ def _who_gives(variable: Variable, experiment: Experiment) -> str:
     for task in _languages(experiment):
         for kind, known in (("measure", measures.registry), ("probe", probes.registry)):
             for name, cls in known.items():
-                if variable.matching(_names(cls.emits(task))):
+                if _may_match(variable, [emission.name for emission in cls.emits(task)]):
                     return f"add {name!r} to {kind}"
     return f"nothing measures {variable.measure} of this task"
 
