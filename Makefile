@@ -37,7 +37,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist wor
 check: lint types fast ## Check style, types and the fast tests: under a minute, before each commit
 
 .PHONY: test
-test: .venv/installed-dev lint types ## Check everything: style, types and all tests, the slow ones too
+test: .venv/installed-dev lint types docs ## Check everything: style, types, docs and all tests, the slow ones too
 	$(BIN)/python .ci/tools
 	$(PYTEST) --durations 20
 
@@ -59,6 +59,10 @@ types: .venv/installed-dev ## Check types
 format: .venv/installed-dev ## Mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: docs
+docs: .venv/installed-dev ## Build the documentation into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .PHONY: hooks
 hooks: .venv/installed-dev ## Have git run style, format and types before each commit

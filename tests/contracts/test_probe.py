@@ -21,8 +21,9 @@ from physlm.measures.measure import Member
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
 from physlm.probes import Probe, make, registry
+from physlm.tasks.capabilities import HasProbeQuestions, Probed, Questions
 from physlm.tasks.copying import Copying, CopyingConfig
-from physlm.tasks.task import Instances, Questions, Stream, Task, TaskConfig
+from physlm.tasks.task import Instances, Stream, TaskConfig
 
 CLASSES = 4
 SYMBOLS = 12
@@ -34,7 +35,7 @@ class PlantedConfig(TaskConfig):
     length: int = Field(14, description="tokens behind the separator")
 
 
-class Planted(Task[PlantedConfig]):
+class Planted(Probed[PlantedConfig], HasProbeQuestions[PlantedConfig]):
     """Random symbols: `planted` is their remainder by 4, `absent` a coin. Questions are about the last one shown."""
 
     config_type = PlantedConfig

@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import binomtest
 
 from physlm.catalog import Observation
-from physlm.datasets.evaluations import asks, languages, variant
+from physlm.datasets.evaluations import languages, variant
+from physlm.errors import UserError
 from physlm.measures import answers as asking
 from physlm.measures.accuracy import BY_OPERATIONS, Accuracy, observations, share_stderr
 from physlm.measures.answers import Answers, ask
@@ -18,10 +19,10 @@ from physlm.measures.measure import Member
 from physlm.models import generation, parse
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.generation import Prompt, Written
-from physlm.tasks import Stream, Task, Verdict, build, registry
+from physlm.tasks import Asks, Stream, Task, Verdict, build, registry
 from physlm.tasks.mano import ManoConfig
 
-ASKING = [name for name, cls in registry.items() if asks(cls)]
+ASKING = [name for name, cls in registry.items() if issubclass(cls, Asks)]
 COUNT = 60
 
 
@@ -150,4 +151,5 @@ def test_answers_that_err_together_count_once() -> None:
 
 def test_a_task_without_questions_is_refused() -> None:
     assert Accuracy.suits(tiny("biod")) == "biod asks no questions"
-    assert asking.ask(decoder_of(tiny("biod")), [Member(tiny("biod"), 0, 12, 1)], 3) == [{}]
+    with pytest.raises(UserError, match="biod asks no questions"):
+        asking.ask(decoder_of(tiny("biod")), [Member(tiny("biod"), 0, 12, 1)], 3)

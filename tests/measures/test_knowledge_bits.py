@@ -103,7 +103,7 @@ def planted_bios(task: Bios, name_loss: float, value_loss: float) -> dict[str, O
     """Observations of a model with this loss on each name, and on each of a person's values."""
     task = task.without_distractors
     instances = task.sample(Stream("test"), np.arange(task.config.people))
-    told = task.knowledge.told(instances)
+    told = task.knowledge.fact_of(instances)
     owner = np.repeat(np.arange(len(instances)), instances.lengths)
     which = owner * 10 + told
     tokens = np.bincount(which[told >= 0], minlength=10 * len(instances))[which]
@@ -134,7 +134,7 @@ def test_biographies_in_english_are_counted_by_the_formula_of_bios() -> None:
 
 def test_what_tells_each_fact_is_told_once() -> None:
     instances = BIOS.sample(Stream("test"), np.arange(200))
-    told = BIOS.knowledge.told(instances)
+    told = BIOS.knowledge.fact_of(instances)
     for i in range(200):
         row = told[slice(*instances.offsets[i : i + 2])]
         starts = row[np.flatnonzero(np.diff(row, prepend=-1) != 0)]

@@ -13,9 +13,10 @@ from physlm.measures.measure import Member
 from physlm.measures.patching import Patching
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
+from physlm.tasks.capabilities import Counterfactuals
 from physlm.tasks.copying import FIRST, Copying, CopyingConfig
 from physlm.tasks.mqar import Mqar, MqarConfig
-from physlm.tasks.task import Counterfactuals, Stream
+from physlm.tasks.task import Stream
 
 TASK = Copying(CopyingConfig(length=6, symbols=8))
 CARRIER, LAST = 1 + 3, 1 + 6 + 3  # of six tokens three have been copied

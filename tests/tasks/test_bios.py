@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from physlm.errors import UserError
 from physlm.people import ATTRIBUTES, FACTS, World, pools
 from physlm.people.templates import QUESTIONS, SENTENCES
 from physlm.tasks import bios as bios_module
 from physlm.tasks.biographies import BIOGRAPHY, CELEBRITY, GENDER, JUNK, NAME, QUESTION, VALUE
 from physlm.tasks.bios import Bios, BiosConfig
+from physlm.tasks.capabilities import HasEntropy, unsupported_reason
 from physlm.tasks.task import Instances, Stream
 from physlm.training.packing import pack
 
@@ -282,8 +284,9 @@ def test_texts_come_together_on_demand_and_every_one_comes() -> None:
     person = each(instances, "person").reshape(2, 40, 5)
     assert (person == person[..., :1]).all()
     assert all(len(np.unique(turn[:, 0])) == 40 for turn in person)
-    assert together.floor() is None
-    assert together.surprisal(instances) is None
+    assert unsupported_reason(apart, HasEntropy) is None
+    with pytest.raises(UserError, match="texts_together doesn't tell its entropy"):
+        together.floor()
     assert together.without_distractors.config.texts_together == 1
 
 

@@ -164,7 +164,7 @@ def test_knowledge_is_counted_as_without_a_leak() -> None:
         useful = task.without_distractors.sample(TEST, np.arange(found.people))
         expected = task.inner.without_distractors.sample(TEST, np.arange(found.people))
         np.testing.assert_array_equal(useful.tokens, expected.tokens)
-        np.testing.assert_array_equal(found.told(useful), plain.told(expected))
+        np.testing.assert_array_equal(found.fact_of(useful), plain.fact_of(expected))
         assert (found.value_bits, found.bits_max) == (plain.value_bits, plain.bits_max)
 
 

@@ -14,11 +14,11 @@ from physlm.igsm import lexicon
 from physlm.tasks import Stream
 from physlm.tasks.biod import Biod, BiodConfig
 from physlm.tasks.bios import Bios, BiosConfig
+from physlm.tasks.capabilities import Counterfactuals
 from physlm.tasks.copying import Copying, CopyingConfig
 from physlm.tasks.igsm import Igsm, IgsmConfig
 from physlm.tasks.mqar import Mqar, MqarConfig
 from physlm.tasks.parity import Parity, ParityConfig
-from physlm.tasks.task import Counterfactuals
 
 SMALL = {"names": (40, 40, 100), "years": 20, "cities": 20, "universities": 20, "majors": 20, "companies": 30}
 TEST, MANY = Stream("test", 5), np.arange(200)

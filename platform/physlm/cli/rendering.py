@@ -9,7 +9,7 @@ import numpy as np
 from rich.text import Text
 
 from physlm.cli import console
-from physlm.datasets import evaluations
+from physlm.tasks.capabilities import Asks, supports
 from physlm.tasks.task import Instances, Task
 
 # Foreground colours of label classes, told apart on dark and light ground; more classes begin anew.
@@ -32,7 +32,7 @@ def print_legend(task: Task[Any], instances: Instances, label: str | None) -> No
     legend = Text().append("legend: ", "dim")
     if label is None:
         legend.append("trained on", _TRAINED).append("  ").append("not trained on", _UNTRAINED)
-        if evaluations.asks(type(task)):
+        if supports(task, Asks):
             legend.append("  ").append("the answer that is asked for", _ANSWER)
         if instances.labels:
             legend.append(f"  (--label {', '.join(instances.labels)})", "dim")
@@ -48,7 +48,7 @@ def print_legend(task: Task[Any], instances: Instances, label: str | None) -> No
 
 def _answer_start(task: Task[Any], instances: Instances, i: int) -> int:
     """Where the answer begins; the instance's length where nothing is asked."""
-    return len(task.prompt(instances, i)) if evaluations.asks(type(task)) else len(instances[i])
+    return len(task.prompt(instances, i)) if supports(task, Asks) else len(instances[i])
 
 
 def _classes(values: Sequence[int]) -> Iterator[tuple[int, str]]:
@@ -84,6 +84,6 @@ def _print_grid(task: Task[Any], instances: Instances, i: int, label: str | None
     for name, row in rows.items():
         cells = " ".join(f"{cell!s:>{size}}" for cell, size in zip(row, columns, strict=True))
         console.output.print(f"{name:<{width}}  {cells}")
-    if evaluations.asks(type(task)):
+    if supports(task, Asks):
         console.output.print(f"{'answer':<{width}}  {task.text(task.completion(instances, i))}")
     console.output.print()

@@ -25,6 +25,7 @@ from physlm.errors import UserError
 from physlm.steps import Event
 from physlm.store import open_store
 from physlm.tasks import task as contract
+from physlm.tasks.capabilities import Asks, supports
 from physlm.tasks.task import Instances, Stream, Task, TaskConfig
 
 Name = Annotated[str, typer.Argument(metavar="TASK", help="The task's name; `physlm tasks list` shows them.")]
@@ -113,7 +114,7 @@ def list_(as_json: Json = False) -> None:
                     "name": name,
                     "description": cards.title(task),
                     "presets": list(task.presets),
-                    "asks": evaluations.asks(task),
+                    "asks": issubclass(task, Asks),
                     "knobs": _knobs(task.config_type),
                 }
                 for name, task in languages.items()
@@ -146,7 +147,7 @@ def show(name: Name, preset: Preset = None, settings: Set = None, as_json: Json 
         **cards.language(task),
         "knobs": _knobs(type(task.config)),
         "presets": to_jsonable_python(task.presets),
-        "evaluations": to_jsonable_python(task.evaluations),
+        "evaluations": to_jsonable_python(task.evaluations if supports(task, Asks) else {}),
         "reproduce": cards.command(task),
     }
     if as_json:
@@ -234,7 +235,7 @@ def _row(task: Task[Any], stream: Stream, instances: Instances, i: int, index: i
         "loss": instances.loss[a:b].astype(int).tolist(),
         "labels": {name: values[a:b].tolist() for name, values in instances.labels.items()},
     }
-    if evaluations.asks(type(task)):
+    if supports(task, Asks):
         question = evaluations.row(task, instances, i, index)
         row |= {**question, "truth": json.loads(question["truth"])}
     return row

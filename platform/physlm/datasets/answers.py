@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm import runs
-from physlm.datasets.evaluations import asks
 from physlm.errors import ExperimentError, UserError
-from physlm.tasks.task import Split, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.capabilities import Asks, Verdict, require
+from physlm.tasks.task import Split, Stream, Task, TaskConfig
 
 _TOGETHER = 256  # questions sampled at once
 _INT64 = range(-(2**63), 2**63)
@@ -51,10 +51,9 @@ def judge(lines: Iterable[str], task: Task[Any], completions: Iterable[str] | No
     task: the language of lines that don't name theirs; all must be of its type. Blank lines of `lines` are skipped.
     Raises UserError, naming the line, for one that is no question of the language.
     """
-    if not asks(type(task)):
-        raise UserError(f"{task.name} asks no questions: it has nothing to verify")
+    asking = require(task, Asks)
     waiting: list[_Question] = []
-    for question in _questions(lines, task, completions):
+    for question in _questions(lines, asking, completions):
         if waiting and (
             len(waiting) == _TOGETHER or (question.config, question.stream) != (waiting[0].config, waiting[0].stream)
         ):
@@ -128,7 +127,7 @@ def _config(where: str, row: Mapping[str, Any], task: Task[Any], configs: dict[s
 
 
 def _judge(questions: list[_Question]) -> Iterator[Judged]:
-    task = runs.language(questions[0].config)
+    task = require(runs.language(questions[0].config), Asks)
     instances = task.sample(questions[0].stream, np.array([q.index for q in questions], np.int64))
     for i, question in enumerate(questions):
         where = f"line {question.line}"

@@ -13,6 +13,7 @@ import physlm
 from physlm import docstrings
 from physlm.runs import world_id
 from physlm.store.store import Store
+from physlm.tasks.capabilities import Asks, HasEntropy, Probed, supports
 from physlm.tasks.task import Stream, Task
 
 LICENCE = "Apache-2.0"
@@ -31,9 +32,9 @@ def language(task: Task[Any]) -> dict[str, Any]:
         "separator": task.separator,
         "max_length": task.max_length,
         "population": task.population,
-        "entropy_floor_nats": task.floor(),
-        "chance": task.chance,
-        "probe_targets": dict(task.probe_targets),
+        "entropy_floor_nats": task.floor() if supports(task, HasEntropy) else None,
+        "chance": task.chance if supports(task, Asks) else None,
+        "probe_targets": dict(task.probe_targets) if supports(task, Probed) else {},
         "licence": LICENCE,
         "made_by": physlm.__version__,
     }

@@ -4,10 +4,10 @@ One row for each instance:
 
     index         int64, place in the stream test-0 of the set's language
     prompt        list of int32, what a model is given
-    answer        list of int32, a right completion (there may be others: `Task.verify` decides)
+    answer        list of int32, a right completion (there may be others: `Asks.verify` decides)
     prompt_text   the prompt as people read it
     answer_text   the answer likewise
-    truth         JSON of what `Task.verify` needs
+    truth         JSON of what `Asks.verify` needs
 """
 
 from __future__ import annotations
@@ -23,21 +23,17 @@ import polars as pl
 
 from physlm.datasets.layout import evaluation_key
 from physlm.store.store import Store
+from physlm.tasks.capabilities import Asks, TaskT, supports
 from physlm.tasks.task import Instances, Stream, Task
 
-BASE = "test"  # the set with the language's own knobs, beside those of `Task.evaluations`
+BASE = "test"  # the set with the language's own knobs, beside those of `Asks.evaluations`
 STREAM = Stream("test", 0)
 SIZE = 1024  # instances
 
 
-def asks(task: type[Task[Any]]) -> bool:
-    """Whether the language has questions."""
-    return task.verify is not Task.verify
-
-
 def languages(task: Task[Any]) -> dict[str, Mapping[str, Any]]:
     """Name and overrides of each evaluation set; none where nothing is asked, and none twice."""
-    if not asks(type(task)):
+    if not supports(task, Asks):
         return {}
     others = {
         name: overrides
@@ -47,13 +43,13 @@ def languages(task: Task[Any]) -> dict[str, Mapping[str, Any]]:
     return {BASE: {}, **others}
 
 
-def variant(task: Task[Any], overrides: Mapping[str, Any]) -> Task[Any]:
+def variant(task: TaskT, overrides: Mapping[str, Any]) -> TaskT:
     """The same language with some knobs set otherwise."""
     config = type(task.config).model_validate({**task.config.model_dump(), **overrides})
     return type(task)(config)
 
 
-def row(task: Task[Any], instances: Instances, i: int, index: int) -> dict[str, Any]:
+def row(task: Asks[Any], instances: Instances, i: int, index: int) -> dict[str, Any]:
     """One question as a row of the set."""
     prompt, answer = task.prompt(instances, i), task.completion(instances, i)
     return {
@@ -66,7 +62,7 @@ def row(task: Task[Any], instances: Instances, i: int, index: int) -> dict[str, 
     }
 
 
-def encode(task: Task[Any], size: int = SIZE) -> bytes:
+def encode(task: Asks[Any], size: int = SIZE) -> bytes:
     """The first `size` questions of the test stream as Parquet."""
     instances = task.sample(STREAM, np.arange(size, dtype=np.int64))
     rows = [row(task, instances, i, i) for i in range(size)]

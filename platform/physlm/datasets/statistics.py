@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.datasets.evaluations import asks
-from physlm.tasks.task import Instances, Stream, Task
+from physlm.tasks.capabilities import Asks, HasEntropy, supports
+from physlm.tasks.task import Axis, Instances, Stream, Task
 
 _ERRORS = 5  # standard errors within which a figure agrees
 
@@ -92,16 +92,16 @@ def measure(task: Task[Any], count: int, stream: Stream) -> Statistics:
         _ratio("share trained on", "of the tokens", _sums(instances, instances.loss), lengths),
         Figure("distinct tokens", "tokens", float(seen), 0.0, count, float(task.used_tokens), bound=True),
     ]
-    surprisal = task.surprisal(instances)
-    if surprisal is not None:
+    surprisal = task.surprisal(instances) if supports(task, HasEntropy) else None
+    if supports(task, HasEntropy) and surprisal is not None:
         figures.append(_mean("entropy", "nats per instance", surprisal, task.floor()))
         figures.append(_ratio("entropy per token", "nats", surprisal, lengths.astype(np.float64)))
-    if asks(type(task)):
+    if supports(task, Asks):
         figures += _answers(task, instances, count, stream)
     return Statistics(figures, [figure for axis in task.axes for figure in _axis(task, axis, count)])
 
 
-def _answers(task: Task[Any], instances: Instances, count: int, stream: Stream) -> list[Figure]:
+def _answers(task: Asks[Any], instances: Instances, count: int, stream: Stream) -> list[Figure]:
     answers = [task.completion(instances, i) for i in range(count)]
     right = np.array([task.verify(instances.truth[i], answer).correct for i, answer in enumerate(answers)])
     figures = [
@@ -119,14 +119,19 @@ def _answers(task: Task[Any], instances: Instances, count: int, stream: Stream) 
     return figures
 
 
-def _axis(task: Task[Any], axis: Any, count: int) -> list[AxisFigure]:
+def _operations(task: Asks[Any], instances: Instances) -> NDArray[np.float64]:
+    """Steps that right answers take, where they are counted."""
+    verdicts = [task.verify(truth, task.completion(instances, i)) for i, truth in enumerate(instances.truth)]
+    return np.array([v.counts["operations"] for v in verdicts if "operations" in v.counts])
+
+
+def _axis(task: Task[Any], axis: Axis, count: int) -> list[AxisFigure]:
     figures = []
     for value in axis.harder or ():
         cls = type(task)
         other = cls(cls.config_type.model_validate({axis.knob: value}))
         instances = other.sample(Stream("test", 0), np.arange(count, dtype=np.int64))
-        verdicts = [other.verify(t, other.completion(instances, i)) for i, t in enumerate(instances.truth)]
-        steps = np.array([v.counts["operations"] for v in verdicts if "operations" in v.counts])
+        steps = _operations(other, instances) if supports(other, Asks) else np.empty(0)
         figures.append(
             AxisFigure(
                 axis.knob,

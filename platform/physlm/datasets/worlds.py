@@ -16,6 +16,7 @@ from physlm import runs
 from physlm.datasets import cards, evaluations, layout
 from physlm.errors import StoreError
 from physlm.store.store import Store
+from physlm.tasks.capabilities import Asks, HasWorld, require, supports
 from physlm.tasks.task import Task, TaskConfig
 
 
@@ -27,7 +28,8 @@ def write_world(store: Store, config: TaskConfig) -> dict[str, Any]:
     task = runs.language(config)
     world_id = runs.world_id(config)
     key = layout.world_card_key(world_id)
-    facts = {name: np.ascontiguousarray(array) for name, array in task.facts().items()}
+    world = task.facts() if supports(task, HasWorld) else {}
+    facts = {name: np.ascontiguousarray(array) for name, array in world.items()}
     digest = _digest(facts)
     known: Mapping[str, Any] = store.get_json(key) if store.exists(key) else {}
     if known and known["sha256"] != digest:
@@ -61,7 +63,7 @@ def write_world(store: Store, config: TaskConfig) -> dict[str, Any]:
 def _write_evaluation(
     store: Store, world_id: str, task: Task[Any], name: str, overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    data = evaluations.encode(evaluations.variant(task, overrides))
+    data = evaluations.encode(require(evaluations.variant(task, overrides), Asks))
     store.put(layout.evaluation_key(world_id, name), data)
     return {
         "overrides": to_jsonable_python(overrides),

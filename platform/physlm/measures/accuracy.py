@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm.catalog import Observation
-from physlm.datasets.evaluations import BASE, asks
+from physlm.datasets.evaluations import BASE
 from physlm.measures.answers import Answers, observed
 from physlm.measures.measure import Measure, Member, register
+from physlm.tasks.capabilities import Asks, unsupported_reason
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ BY_OPERATIONS = "operations"
 
 @register
 class Accuracy(Measure):
-    """Whole answers that `Task.verify` finds right, of fresh questions of the test stream.
+    """Whole answers that `Asks.verify` finds right, of fresh questions of the test stream.
 
-    Named `accuracy` with the task's own knobs, and `accuracy.<evaluation>` in each of `Task.evaluations`. Rows with a
+    Named `accuracy` with the task's own knobs, and `accuracy.<evaluation>` in each of `Asks.evaluations`. Rows with a
     position are of the questions whose right answer takes so many operations. What the verdicts count comes as
     `answer.<count>` and `answer.<count>.<evaluation>`, a mean over the answers where it is counted. `chance` is the
     accuracy of the best answer that ignores the question. Standard errors are clustered by what questions share.
@@ -38,7 +39,7 @@ class Accuracy(Measure):
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        return None if asks(type(task)) else f"{task.name} asks no questions"
+        return unsupported_reason(task, Asks)
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         return observed(decoder, members, QUESTIONS, observations)

@@ -19,7 +19,8 @@ from physlm import randomness
 from physlm.catalog import Observation
 from physlm.datasets.evaluations import languages, variant
 from physlm.measures.measure import Member
-from physlm.tasks.task import Instances, Stream, Task, Verdict
+from physlm.tasks.capabilities import Asks, Verdict, require
+from physlm.tasks.task import Instances, Stream
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -32,11 +33,11 @@ class Answers:
 
     task         the language of the questions: the member's own, with some knobs set otherwise
     instances    the questions
-    completions  what was answered, the tokens that `Task.verify` is given
+    completions  what was answered, the tokens that `Asks.verify` is given
     verdicts     on them
     """
 
-    task: Task[Any]
+    task: Asks[Any]
     instances: Instances
     completions: Sequence[NDArray[np.int32]]
     verdicts: Sequence[Verdict]
@@ -77,11 +78,12 @@ def observed(
 def ask(decoder: Decoder, members: Sequence[Member], count: int) -> list[dict[str, Answers]]:
     """The answers of each member by evaluation: the first `count` questions of its own test stream in each of them.
 
-    The evaluation `test` has the task's own knobs; the others are those of `Task.evaluations`.
+    The evaluation `test` has the task's own knobs; the others are those of `Asks.evaluations`.
     """
     from physlm.models.generation import generate
 
-    own = [{name: variant(m.task, knobs) for name, knobs in languages(m.task).items()} for m in members]
+    asking = [require(m.task, Asks) for m in members]
+    own = [{name: variant(task, knobs) for name, knobs in languages(task).items()} for task in asking]
     answers: list[dict[str, Answers]] = [{} for _ in members]
     for name in dict.fromkeys(name for tasks in own for name in tasks):
         asked = [
@@ -100,7 +102,7 @@ def ask(decoder: Decoder, members: Sequence[Member], count: int) -> list[dict[st
 
 @dataclass(frozen=True)
 class _Questions:
-    task: Task[Any]
+    task: Asks[Any]
     instances: Instances
     longest: int  # tokens of an instance of the language that was trained on
 
@@ -145,6 +147,6 @@ class _Questions:
         return token if instances.loss[after] and token not in right else None
 
 
-def _questions(task: Task[Any], member: Member, count: int) -> _Questions:
+def _questions(task: Asks[Any], member: Member, count: int) -> _Questions:
     instances = task.sample(Stream("test", member.seed), np.arange(count, dtype=np.int64))
     return _Questions(task, instances, member.task.max_length)

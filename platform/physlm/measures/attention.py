@@ -19,6 +19,7 @@ from physlm.catalog import Observation
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
 from physlm.models.model import ModelConfig
+from physlm.tasks.capabilities import Probed, supports
 from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Attention(Measure):
 
 def levels(task: Task[Any]) -> list[str]:
     """Labels that are 1 where a span ends, from the largest spans to the smallest."""
-    names = dict.fromkeys(task.probe_ends.values())
+    names = dict.fromkeys(task.probe_ends.values() if supports(task, Probed) else ())
     return sorted(names, key=lambda name: int("".join(filter(str.isdigit, name)) or 0))
 
 

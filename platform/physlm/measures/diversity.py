@@ -11,8 +11,9 @@ from physlm import grammars, randomness
 from physlm.catalog import Observation
 from physlm.grammars import Derivations
 from physlm.measures.measure import Measure, Member, register
-from physlm.measures.sentences import Sentences, is_grammar, lack, write
+from physlm.measures.sentences import Sentences, write
 from physlm.measures.validity import SENTENCES, mean
+from physlm.tasks.capabilities import HasGrammar, require, unsupported_reason
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Diversity(Measure):
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        return lack(task)
+        return unsupported_reason(task, HasGrammar)
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         written = write(decoder, members, [0] * len(members), SENTENCES)
@@ -44,14 +45,18 @@ class Diversity(Measure):
 
 def observations(member: Member, sentences: Sentences) -> list[Observation]:
     """The rows of one model."""
-    assert is_grammar(member.task)
     grammar = sentences.grammar
     own = grammars.trees(grammar, sentences.tokens, sentences.offsets)  # without those that aren't valid
     key = randomness.key("diversity", member.seed)
     drawn = grammars.sample(grammar, key, np.arange(int(sentences.valid.sum()), dtype=np.int64))
     true = grammars.trees(grammar, drawn.tokens, drawn.trees.offsets)
     rows = [_collisions(own, true, level, len(grammar.sizes)) for level in range(1, len(grammar.sizes))]
-    entropy = mean("sample_entropy", -sentences.log_probability, "nats per sentence", ceiling=member.task.floor())
+    entropy = mean(
+        "sample_entropy",
+        -sentences.log_probability,
+        "nats per sentence",
+        ceiling=require(member.task, HasGrammar).floor(),
+    )
     return [*(row for row in rows if row is not None), entropy]
 
 

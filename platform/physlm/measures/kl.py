@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from physlm.catalog import Observation
 from physlm.measures.measure import Measure, Member, register
-from physlm.measures.sentences import is_grammar, lack
-from physlm.tasks.cfg import Cfg
+from physlm.tasks.capabilities import HasGrammar, require, unsupported_reason
 from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Kl(Measure):
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        return lack(task)
+        return unsupported_reason(task, HasGrammar)
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         indices = np.arange(SENTENCES, dtype=np.int64)
@@ -51,10 +50,10 @@ class Kl(Measure):
 
 def observations(member: Member, instances: Instances, log_q: NDArray[np.float64]) -> list[Observation]:
     """log_q float64 [total, vocabulary]: the model's log-probabilities of what follows each token of the sentences."""
-    assert is_grammar(member.task)
-    p = member.task.next_token(instances.tokens, instances.offsets)
-    truth, guess = _smoothed(p), 1 / member.task.used_tokens
-    true_surprisal, following = surprisals(member.task, instances, p)
+    task = require(member.task, HasGrammar)
+    p = task.next_token(instances.tokens, instances.offsets)
+    truth, guess = _smoothed(p), 1 / task.used_tokens
+    true_surprisal, following = surprisals(task, instances, p)
     excess = -log_q[np.arange(len(following)), following] - true_surprisal
 
     def divergence(log_model: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -68,7 +67,7 @@ def observations(member: Member, instances: Instances, log_q: NDArray[np.float64
 
 
 def surprisals(
-    task: Cfg, instances: Instances, p: NDArray[np.float64]
+    task: HasGrammar[Any], instances: Instances, p: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """What follows each token of whole sentences: its true surprisal in nats, [total], and the token itself, [total].
 

@@ -10,8 +10,8 @@ and of bioS, where p₂ is the loss on all values of a person together,
 
     R·P = N·log₂(N₀/e^p₁) + N·log₂(S₀/e^p₂),  of at most  R_max·P = N·log₂(N₀/N) + N·log₂S₀.
 
-`Task.knowledge` tells the constants and which token tells what. Each person worth knowing is scored once, its sentences
-in an order not seen in training, in windows packed as in training.
+`CountsKnowledge.knowledge` has the constants and says which token spells what. Each person worth knowing is scored
+once, its sentences in an order not seen in training, in windows packed as in training.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from physlm.catalog import Observation
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
-from physlm.tasks.task import Knowledge, Task
+from physlm.tasks.capabilities import CountsKnowledge, Knowledge, require, unsupported_reason, without_distractors
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -43,19 +44,17 @@ class KnowledgeBits(Measure):
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        return None if task.knowledge is not None else f"{task.name} has no facts to count"
+        return unsupported_reason(task, CountsKnowledge)
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        members = [replace(m, task=m.task.without_distractors) for m in members]
+        members = [replace(m, task=without_distractors(m.task)) for m in members]
         people = max(_knowledge(m).people for m in members)
         scored = score(decoder, members, people)
         return [observations(m, s) for m, s in zip(members, scored, strict=True)]
 
 
 def _knowledge(member: Member) -> Knowledge:
-    knowledge = member.task.knowledge
-    assert knowledge is not None
-    return knowledge
+    return require(member.task, CountsKnowledge).knowledge
 
 
 def observations(member: Member, scored: Scored) -> list[Observation]:
@@ -63,7 +62,7 @@ def observations(member: Member, scored: Scored) -> list[Observation]:
     world, parameters = _knowledge(member), member.parameters_counted
     n, k = world.people, world.values
     rows = scored.instances.offsets[n]  # a smaller world than its neighbours' is scored more than once: take each once
-    told = world.told(scored.instances)[:rows]
+    told = world.fact_of(scored.instances)[:rows]
     nll, right = scored.nll[:rows], scored.right[:rows]
     owner = np.repeat(np.arange(n), scored.instances.lengths[:n])
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from physlm.catalog import Observation
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
+from physlm.tasks.capabilities import HasEntropy, supports
 from physlm.tasks.task import Instances, Task
 
 if TYPE_CHECKING:
@@ -59,11 +60,10 @@ def observation(member: Member, scored: Scored, name: str = "loss") -> Observati
 
 def _floor(task: Task[Any], instances: Instances, counted: NDArray[np.bool_]) -> float | None:
     """The language's entropy for each counted token, in nats; None if it isn't known."""
-    entropy = task.floor()
-    if entropy is None:
+    if not supports(task, HasEntropy):
         return None
     first = instances.offsets[:-1]
     told = np.append((counted[first] & (instances.tokens[first] == task.separator))[1:], False)
     # Whose end goes untold is no matter of chance: a long instance behind it began another window.
     untold = task.end_surprisal(instances)[~told].sum()
-    return float((entropy * len(instances) - untold) / counted.sum())
+    return float((task.floor() * len(instances) - untold) / counted.sum())

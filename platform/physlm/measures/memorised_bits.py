@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from physlm.catalog import Observation
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
-from physlm.tasks.strings import Strings
+from physlm.tasks.capabilities import Incompressible, require, unsupported_reason
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -28,23 +28,25 @@ class MemorisedBits(Measure):
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        return None if isinstance(task, Strings) else f"{task.name} has rules, so not all that it tells is memorised"
+        return unsupported_reason(task, Incompressible)
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        count = max(_strings(m).config.strings for m in members)
+        count = max(_strings(m) for m in members)
         return [[observation(m, s)] for m, s in zip(members, score(decoder, members, count), strict=True)]
 
 
-def _strings(member: Member) -> Strings:
-    assert isinstance(member.task, Strings)
-    return member.task
+def _strings(member: Member) -> int:
+    """N, how many there are."""
+    count = member.task.population
+    assert count is not None
+    return count
 
 
 def observation(member: Member, scored: Scored) -> Observation:
     """The memorised bits from the losses of a model on the first N instances of its stream, or more."""
-    task = _strings(member)
-    n, length = task.config.strings, task.config.length
+    task = require(member.task, Incompressible)
+    n, length = _strings(member), task.string_length
     losses = scored.nll[: n * (length + 1)].reshape(n, length + 1)[:, 1:].sum(1)  # without the separator's
-    known = task.bits_each - losses / log(2)  # [N]
+    known = task.string_bits - losses / log(2)  # [N]
     stderr = float(known.std(ddof=1)) * sqrt(n)
-    return Observation("memorised_bits", float(known.sum()), "bits", stderr, n, 0.0, ceiling=task.bits_max)
+    return Observation("memorised_bits", float(known.sum()), "bits", stderr, n, 0.0, ceiling=task.memorisable_bits)

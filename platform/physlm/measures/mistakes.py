@@ -1,4 +1,4 @@
-"""Where solutions of iGSM go wrong first, and whether the mistake was to go on too early (Part 2.2, section 3)."""
+"""Where solutions go wrong first, and whether the mistake was to go on too early (Part 2.2, section 3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from physlm.datasets.evaluations import BASE
 from physlm.measures.accuracy import QUESTIONS, share_stderr
 from physlm.measures.answers import Answers, observed
 from physlm.measures.measure import Measure, Member, register
-from physlm.tasks.igsm import Igsm
+from physlm.tasks.capabilities import ChecksSteps, unsupported_reason
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Mistakes(Measure):
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        return None if isinstance(task, Igsm) else f"the steps of {task.name} aren't checked one by one"
+        return unsupported_reason(task, ChecksSteps)
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         return observed(decoder, members, QUESTIONS, observations)

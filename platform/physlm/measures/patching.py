@@ -18,7 +18,8 @@ from physlm.catalog import Observation
 from physlm.errors import UserError
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
-from physlm.tasks.task import Counterfactuals, Stream, Task
+from physlm.tasks.capabilities import Counterfactuals, HasCounterfactuals, require
+from physlm.tasks.task import Stream, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,14 +59,14 @@ class Patching(Measure):
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
         try:
-            task.counterfactuals(Stream("test"), np.arange(1, dtype=np.int64))
+            require(task, HasCounterfactuals).counterfactuals(Stream("test"), np.arange(1, dtype=np.int64))
         except UserError as reason:
             return str(reason)
         return None
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         indices = np.arange(QUESTIONS, dtype=np.int64)
-        pairs = [m.task.counterfactuals(Stream("test", m.seed), indices) for m in members]
+        pairs = [require(m.task, HasCounterfactuals).counterfactuals(Stream("test", m.seed), indices) for m in members]
         found: list[list[Observation]] = [[] for _ in members]
         for control, models in (("", decoder), (".untrained", untrained(decoder, members))):
             for rows, own, run in zip(found, pairs, _patch(models, pairs), strict=True):

@@ -1,20 +1,19 @@
-"""Sentences that trained models write in a language of the task cfg, from nothing or from a true beginning."""
+"""Sentences that trained models write in a language that has a grammar, from nothing or from a true beginning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from physlm import grammars, randomness
-from physlm.datasets.evaluations import variant
 from physlm.measures.measure import Member
-from physlm.tasks.cfg import Cfg
-from physlm.tasks.task import Stream, Task
+from physlm.tasks.capabilities import HasGrammar, require
+from physlm.tasks.task import Stream
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -51,33 +50,22 @@ class Sentences:
         return np.diff(self.offsets)
 
 
-def is_grammar(task: Task[Any]) -> TypeGuard[Cfg]:
-    """Whether the language has a grammar that the truth can be computed by."""
-    return isinstance(task, Cfg)
-
-
-def lack(task: Task[Any]) -> str | None:
-    """None if it has, else the reason why measures of sentences can't be taken."""
-    return None if is_grammar(task) else f"{task.name} has no grammar"
-
-
 def write(decoder: Decoder, members: Sequence[Member], cuts: Sequence[int], count: int) -> list[Sentences]:
     """`count` sentences of each member, drawn at temperature 1, each begun with so many tokens of a true sentence."""
     from physlm.models.generation import Prompt, generate
 
-    tasks = [variant(m.task, {"cut": cut}) for m, cut in zip(members, cuts, strict=True)]
+    tasks = [require(m.task, HasGrammar) for m in members]
     positions = decoder.config.longest_context
     prompts = []
-    for task, m in zip(tasks, members, strict=True):
+    for task, m, cut in zip(tasks, members, cuts, strict=True):
         drawn = task.sample(Stream("test", m.seed), np.arange(count, dtype=np.int64))
         room = m.task.max_length if positions is None else min(m.task.max_length, positions)
-        begun = [task.prompt(drawn, i) for i in range(count)]
+        begun = [drawn[i][: 1 + cut] for i in range(count)]
         prompts.append([Prompt(p, (task.separator,), room + 1 - len(p), i) for i, p in enumerate(begun)])
     keys = [randomness.key("sentences", cut, m.seed) for m, cut in zip(members, cuts, strict=True)]
     results = []
     written = generate(decoder, prompts, temperature=1.0, keys=keys)
     for task, own, texts in zip(tasks, prompts, written, strict=True):
-        assert is_grammar(task)
         ended = np.array([w.ended for w in texts])
         whole = [
             np.concatenate([p.tokens[1:], w.tokens[: len(w.tokens) - w.ended]]) for p, w in zip(own, texts, strict=True)

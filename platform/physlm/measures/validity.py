@@ -13,7 +13,8 @@ from physlm.catalog import Observation
 from physlm.measures.accuracy import share_stderr
 from physlm.measures.kl import surprisals
 from physlm.measures.measure import Measure, Member, register
-from physlm.measures.sentences import Sentences, is_grammar, lack, write
+from physlm.measures.sentences import Sentences, write
+from physlm.tasks.capabilities import HasGrammar, require, unsupported_reason
 from physlm.tasks.task import Stream, Task
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Validity(Measure):
 
     @classmethod
     def suits(cls, task: Task[Any]) -> str | None:
-        return lack(task)
+        return unsupported_reason(task, HasGrammar)
 
     def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         whole = write(decoder, members, [0] * len(members), SENTENCES)
@@ -54,8 +55,7 @@ class Validity(Measure):
 
 
 def _cut(task: Task[Any]) -> int:
-    assert is_grammar(task)
-    return min(50, task.grammar.min_length - 1)
+    return min(50, require(task, HasGrammar).grammar.min_length - 1)
 
 
 def share(name: str, sentences: Sentences, chance: float) -> Observation:
@@ -67,9 +67,9 @@ def share(name: str, sentences: Sentences, chance: float) -> Observation:
 def chance(task: Task[Any], seed: int, cut: int = 0) -> float:
     """Probability that uniform tokens after `cut` true ones make a sentence: a mean over true sentences s of
     u(s) / p(s), what the uniform writer gives the rest of s over what the language gives it."""
-    assert is_grammar(task)
-    drawn = task.sample(Stream("test", seed), np.arange(_DRAWN, dtype=np.int64))
-    surprisal, _ = surprisals(task, drawn, task.next_token(drawn.tokens, drawn.offsets))
+    known = require(task, HasGrammar)
+    drawn = known.sample(Stream("test", seed), np.arange(_DRAWN, dtype=np.int64))
+    surprisal, _ = surprisals(known, drawn, known.next_token(drawn.tokens, drawn.offsets))
     place = np.arange(len(surprisal)) - np.repeat(drawn.offsets[:-1], drawn.lengths)
     written = place >= cut  # what follows the token at place i is the sentence's token i + 1; place 0 is the separator
     terms = np.where(written, surprisal - log(task.used_tokens), 0.0)

@@ -9,6 +9,7 @@ from physlm.catalog import Observation
 from physlm.measures.measure import Member
 from physlm.probes.probe import Probe, register
 from physlm.probes.samples import sample
+from physlm.tasks.capabilities import Probed, supports
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class TokenProbe(Probe):
     @classmethod
     def targets(cls, task: Task[Any]) -> Mapping[str, int]:
         """All labels but the one that says what must not be both in training and test."""
-        return {name: classes for name, classes in task.probe_targets.items() if name != task.clusters}
+        targets = task.probe_targets if supports(task, Probed) else {}
+        return {name: classes for name, classes in targets.items() if name != task.clusters}
 
     @classmethod
     def lack(cls) -> str:

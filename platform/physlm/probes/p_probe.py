@@ -18,6 +18,7 @@ from physlm.measures.measure import Member
 from physlm.probes.probe import Probe, register
 from physlm.probes.samples import at_places
 from physlm.probes.updates import UpdateConfig
+from physlm.tasks.capabilities import Probed, supports, without_distractors
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class PProbe(Probe):
 
     @classmethod
     def targets(cls, task: Task[Any]) -> Mapping[str, int]:
-        if task.probe_place is None:
+        if not supports(task, Probed) or task.probe_place is None:
             return {}
         return {name: classes for name, classes in task.probe_targets.items() if name != task.clusters}
 
@@ -53,6 +54,6 @@ class PProbe(Probe):
         from physlm.probes.fitting.updated import read
 
         assert isinstance(self.config, PConfig)
-        told = [replace(m, task=m.task.without_distractors) for m in members]  # questions say little before the answer
+        told = [replace(m, task=without_distractors(m.task)) for m in members]  # questions say little before the answer
         texts = at_places(told, self.targets(members[0].task), self.config.instances)
         return read(self, decoder, texts, "layer", [m.seed for m in members])

@@ -16,6 +16,7 @@ from physlm.measures.measure import Member
 from physlm.probes.linear import TokenProbe
 from physlm.probes.probe import register
 from physlm.probes.samples import sample
+from physlm.tasks.capabilities import Probed, require, supports
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Position(TokenProbe):
         from physlm.probes.fitting import position, reading
         from physlm.probes.fitting.states import all_states, device_of
 
-        task = members[0].task
+        task = require(members[0].task, Probed)
         drawn = sample(members, self.targets(task), task.probe_ends if self.at_ends else None)
         tokens = torch.from_numpy(drawn.tokens).to(device_of(decoder))
         states = all_states(decoder, torch.cat([tokens, tokens]))
@@ -51,6 +52,8 @@ class _AtEnds(Position):
 
     @classmethod
     def targets(cls, task: Task[Any]) -> Mapping[str, int]:
+        if not supports(task, Probed):
+            return {}
         return {name: classes for name, classes in task.probe_targets.items() if name in task.probe_ends}
 
     @classmethod

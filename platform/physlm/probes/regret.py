@@ -17,14 +17,13 @@ from pydantic import Field
 
 from physlm import randomness
 from physlm.catalog import Observation
-from physlm.igsm import lexicon
 from physlm.measures.accuracy import share_stderr
 from physlm.measures.measure import Member
 from physlm.probes import scores
 from physlm.probes.probe import Probe, part_of, register
 from physlm.probes.samples import asked
 from physlm.probes.updates import QuestionConfig
-from physlm.tasks.igsm import Igsm
+from physlm.tasks.capabilities import ChecksSteps, StepMarks, require, supports
 from physlm.tasks.task import Stream, Task
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Regret(Probe):
 
     @classmethod
     def targets(cls, task: Task[Any]) -> dict[str, int]:
-        return {TARGET: 2} if isinstance(task, Igsm) else {}
+        return {TARGET: 2} if supports(task, ChecksSteps) else {}
 
     @classmethod
     def lack(cls) -> str:
@@ -125,10 +124,10 @@ class _Papers:
     """The problems of a member, and what is true of them."""
 
     def __init__(self, task: Task[Any], member: Member, config: RegretConfig) -> None:
-        self.task, self.member = task, member
+        self.task, self.member, self.marks = require(task, ChecksSteps), member, require(task, ChecksSteps).step_marks
         indices = np.arange(config.instances, config.instances + config.problems, dtype=np.int64)
         self.instances = task.sample(Stream("test", member.seed), indices)
-        self.prompts = [task.prompt(self.instances, i).astype(np.int64) for i in range(config.problems)]
+        self.prompts = [self.task.prompt(self.instances, i).astype(np.int64) for i in range(config.problems)]
 
     def blank(self) -> list[_Paper]:
         return [_Paper(i) for i in range(len(self.prompts))]
@@ -193,8 +192,9 @@ def _oracle(papers: Sequence[_Papers], named: Sequence[Sequence[tuple[_Paper, li
 
 
 def _possible(papers: _Papers, paper: _Paper, name: list[int]) -> bool:
-    sentences = paper.written.count(lexicon.STOP)
-    _, counts = papers.counts(paper, [lexicon.DEFINE, *name, lexicon.AS, lexicon.STOP])
+    sentences = paper.written.count(papers.marks.end)
+    marks = papers.marks
+    _, counts = papers.counts(paper, [marks.begin, *name, marks.named, marks.end])
     here = counts.get("first_wrong") == sentences + 1
     return not here or counts.get("first_wrong_can_next", 0.0) == 1.0
 
@@ -215,7 +215,7 @@ def _solve(
                 results = generate(decoder, prompts, temperature=temperature, keys=keys)
                 for piece, some, result in zip(pieces, now, results, strict=True):
                     piece += [(p, w.tokens.tolist()) for p, w in zip(some, result, strict=True)]
-        named = [[(p, t) for p, t in own if _names(p, t)] for own in pieces]
+        named = [[(p, t) for p, t in own if _names(p, t, of.marks)] for of, own in zip(papers, pieces, strict=True)]
         if judge is None:
             allowed = [[True] * len(own) for own in named]
         else:
@@ -239,18 +239,18 @@ def _prompt(papers: _Papers, paper: _Paper) -> Prompt:
     from physlm.models.generation import Prompt
 
     text = papers.text(paper)
-    ends = (lexicon.STOP, papers.task.separator)
-    stop = (lexicon.AS, *ends) if paper.naming else ends
+    ends = (papers.marks.end, papers.task.separator)
+    stop = (papers.marks.named, *ends) if paper.naming else ends
     return Prompt(text, stop, max(1, papers.task.max_length + 1 - len(text)), 1001 * paper.number + paper.retries)
 
 
-def _names(paper: _Paper, tokens: list[int]) -> bool:
-    return paper.naming and len(tokens) > 2 and tokens[0] == lexicon.DEFINE and tokens[-1] == lexicon.AS
+def _names(paper: _Paper, tokens: list[int], marks: StepMarks) -> bool:
+    return paper.naming and len(tokens) > 2 and tokens[0] == marks.begin and tokens[-1] == marks.named
 
 
 def _accept(papers: _Papers, paper: _Paper, tokens: list[int]) -> None:
     paper.written += tokens
-    paper.naming = tokens[-1] == lexicon.STOP
+    paper.naming = tokens[-1] == papers.marks.end
     full = len(papers.prompts[paper.number]) + len(paper.written) > papers.task.max_length
     if tokens[-1] == papers.task.separator or full:
         paper.done = True
@@ -270,10 +270,10 @@ def _forensics(
         wrong = int(counts.get("first_wrong", 0))
         text = papers.text(paper)
         start = len(papers.prompts[paper.number])
-        stops = start + np.flatnonzero(text[start:] == lexicon.STOP)
+        stops = start + np.flatnonzero(text[start:] == papers.marks.end)
         begins = [start, *(stops + 1).tolist()]
         for number, begin in enumerate(begins[: wrong or len(stops)], 1):
-            name = _name(text[begin:])
+            name = _name(text[begin:], papers.marks)
             if name is None:
                 continue
             if number == wrong and counts.get("first_wrong_can_next") == 0.0:
@@ -288,13 +288,13 @@ def _forensics(
             yield _share(f"regret.false_alarm{suffix}", ~says[variant].of(member, fine), np.array(owner))
 
 
-def _name(sentence: NDArray[np.int64]) -> list[int] | None:
+def _name(sentence: NDArray[np.int64], marks: StepMarks) -> list[int] | None:
     """The parameter that a sentence is about; of a retry none, since that is taken back at once."""
-    ends = np.flatnonzero(sentence == lexicon.AS)
-    if not len(ends) or sentence[0] != lexicon.DEFINE or ends[0] < 2:
+    ends = np.flatnonzero(sentence == marks.named)
+    if not len(ends) or sentence[0] != marks.begin or ends[0] < 2:
         return None
     after = sentence[ends[0] + 1 : ends[0] + 2]
-    return None if len(after) and after[0] == lexicon.BACK else sentence[1 : ends[0]].tolist()
+    return None if len(after) and after[0] == marks.taken_back else sentence[1 : ends[0]].tolist()
 
 
 def _outcome(name: str, papers: _Papers, solved: Sequence[_Paper]) -> Iterator[Observation]:

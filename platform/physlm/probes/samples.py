@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from physlm import randomness
 from physlm.measures.measure import Member
 from physlm.probes import controls
-from physlm.tasks.task import Instances, Questions, Stream, Task
+from physlm.tasks.capabilities import HasProbeQuestions, Probed, Questions, require
+from physlm.tasks.task import Instances, Stream, Task
 
 INSTANCES = 600
 _TEST_ONE_IN = 3
@@ -108,7 +109,10 @@ def at_places(members: Sequence[Member], targets: Mapping[str, int], count: int)
     tokens, (cluster, test) = _whole(members, drawn), _split(members, drawn)
     context = tokens.shape[2]
     marked = np.stack(
-        [rows(i, i.labels[str(m.task.probe_place)], context, -1) >= 0 for m, i in zip(members, drawn, strict=True)]
+        [
+            rows(i, i.labels[str(require(m.task, Probed).probe_place)], context, -1) >= 0
+            for m, i in zip(members, drawn, strict=True)
+        ]
     )
     number = np.where(marked, marked.cumsum(-1) - 1, -1)
     here = number[:, :, None] == np.arange(int(number.max()) + 1)[:, None]  # [M, B, R, T]
@@ -160,7 +164,7 @@ class _Asked:
 
 
 def _asked(member: Member, targets: Mapping[str, int], marked: bool, count: int, questions: int) -> _Asked:
-    task = member.task
+    task = require(member.task, HasProbeQuestions)
     stream, indices = Stream("test", member.seed), np.arange(count, dtype=np.int64)
     instances = task.sample(stream, indices)
     asked = [task.questions(target, stream, indices) for target in targets]

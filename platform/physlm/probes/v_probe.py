@@ -16,6 +16,7 @@ from physlm.measures.measure import Member
 from physlm.probes.probe import Probe, register
 from physlm.probes.samples import Texts, asked
 from physlm.probes.updates import QuestionConfig
+from physlm.tasks.capabilities import HasProbeQuestions, supports, without_distractors
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class QuestionProbe(Probe):
 
     @classmethod
     def targets(cls, task: Task[Any]) -> Mapping[str, int]:
-        return task.question_targets
+        return task.question_targets if supports(task, HasProbeQuestions) else {}
 
     @classmethod
     def lack(cls) -> str:
@@ -38,7 +39,7 @@ class QuestionProbe(Probe):
     def texts(self, members: Sequence[Member], marked: bool) -> Texts:
         """What the probe is trained and tested on."""
         assert isinstance(self.config, QuestionConfig)
-        told = [replace(m, task=m.task.without_distractors) for m in members]
+        told = [replace(m, task=without_distractors(m.task)) for m in members]
         targets = self.targets(members[0].task)
         return asked(told, targets, marked, self.config.instances, self.config.questions)
 

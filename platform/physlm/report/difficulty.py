@@ -11,6 +11,7 @@ import polars as pl
 from physlm.report import formatting, tables
 from physlm.report.conditions import Condition, label, spread
 from physlm.report.page_data import Evidence
+from physlm.tasks.capabilities import Asks, supports
 
 MEASURE = "accuracy"
 BY_OPERATIONS = "operations"
@@ -77,6 +78,7 @@ def table(evidence: Evidence, conditions: Sequence[Condition]) -> tables.Table |
     names = dict.fromkeys(m for c in conditions for m in c.measured if m == MEASURE or m.startswith(f"{MEASURE}."))
     if len(names) < 2:
         return None
-    known = [MEASURE, *(f"{MEASURE}.{name}" for name in evidence.experiment.runs[0].language.evaluations)]
+    language = evidence.experiment.runs[0].language
+    known = [MEASURE, *(f"{MEASURE}.{name}" for name in (language.evaluations if supports(language, Asks) else {}))]
     ordered = sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
     return tables.runs(evidence, conditions, dict.fromkeys(ordered, "1"))

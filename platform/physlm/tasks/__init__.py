@@ -1,5 +1,54 @@
 """Synthetic languages, one file each; a new file is found and registered by itself."""
 
-from physlm.tasks.task import Axis, Instances, Questions, Stream, Task, TaskConfig, Verdict, build, registry
+from physlm.tasks.capabilities import (
+    Asks,
+    ChecksSteps,
+    Counterfactuals,
+    CountsKnowledge,
+    HasCounterfactuals,
+    HasDistractors,
+    HasEntropy,
+    HasGrammar,
+    HasParaphrases,
+    HasProbeQuestions,
+    HasWorld,
+    Incompressible,
+    Knowledge,
+    Probed,
+    Questions,
+    Verdict,
+    require,
+    supports,
+    unsupported_reason,
+)
+from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, build, from_preset, registry
 
-__all__ = ["Axis", "Instances", "Questions", "Stream", "Task", "TaskConfig", "Verdict", "build", "registry"]
+__all__ = [
+    "Asks",
+    "Axis",
+    "ChecksSteps",
+    "Counterfactuals",
+    "CountsKnowledge",
+    "HasCounterfactuals",
+    "HasDistractors",
+    "HasEntropy",
+    "HasGrammar",
+    "HasParaphrases",
+    "HasProbeQuestions",
+    "HasWorld",
+    "Incompressible",
+    "Instances",
+    "Knowledge",
+    "Probed",
+    "Questions",
+    "Stream",
+    "Task",
+    "TaskConfig",
+    "Verdict",
+    "build",
+    "from_preset",
+    "registry",
+    "require",
+    "supports",
+    "unsupported_reason",
+]

@@ -10,7 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from physlm.tasks.task import Instances, Verdict
+from physlm.tasks.capabilities import Verdict
+from physlm.tasks.task import Instances
 
 
 class TokenBuffer(NamedTuple):

@@ -29,18 +29,20 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm import randomness
-from physlm.tasks.pairing import partners
-from physlm.tasks.task import (
-    Axis,
+from physlm.tasks.capabilities import (
     Counterfactuals,
+    CountsKnowledge,
     DiversitySets,
-    Instances,
+    HasCounterfactuals,
+    HasDistractors,
+    HasEntropy,
+    HasParaphrases,
+    HasWorld,
     Knowledge,
-    Stream,
-    Task,
-    TaskConfig,
-    register,
+    Probed,
 )
+from physlm.tasks.pairing import partners
+from physlm.tasks.task import Axis, Instances, Stream, TaskConfig, register
 
 SEPARATOR, NAME, KEY, VALUE = range(4)  # classes of the label `part`
 
@@ -91,7 +93,15 @@ class BiodConfig(TaskConfig):
 
 
 @register
-class Biod(Task[BiodConfig]):
+class Biod(
+    HasEntropy[BiodConfig],
+    HasWorld[BiodConfig],
+    CountsKnowledge[BiodConfig],
+    HasDistractors[BiodConfig],
+    HasParaphrases[BiodConfig],
+    Probed[BiodConfig],
+    HasCounterfactuals[BiodConfig],
+):
     """Synthetic persons of exactly known information content."""
 
     config_type = BiodConfig
@@ -178,6 +188,12 @@ class Biod(Task[BiodConfig]):
         junk = c.junk_each / everyone
         return log(everyone) + (junk * log(c.junk_people / c.junk_each) if junk else 0) + lgamma(c.attributes + 1)
 
+    def surprisal(self, instances: Instances) -> NDArray[np.float64]:
+        c, everyone = self.config, self.population
+        is_junk = instances.labels["person"][instances.offsets[:-1]] < 0
+        which = np.where(is_junk, log(c.junk_people / c.junk_each) if c.junk_each else 0.0, 0.0)
+        return np.asarray(log(everyone) + which + lgamma(c.attributes + 1))
+
     @property
     def names_possible(self) -> int:
         """N₀, how many names exist."""
@@ -197,7 +213,7 @@ class Biod(Task[BiodConfig]):
     def knowledge(self) -> Knowledge:
         c = self.config
 
-        def told(instances: Instances) -> NDArray[np.int32]:
+        def fact_of(instances: Instances) -> NDArray[np.int32]:
             part = instances.labels["part"].reshape(len(instances), self.max_length)
             number = np.cumsum(part == KEY, axis=1)
             return np.select([part == NAME, part == VALUE], [0, number], -1).astype(np.int32).reshape(-1)
@@ -210,7 +226,7 @@ class Biod(Task[BiodConfig]):
             value_bits=c.attributes * c.chunks * log2(c.diversity),
             bits_max=self.bits_max,
             guess=float(c.diversity) ** -c.chunks,
-            told=told,
+            fact_of=fact_of,
             sets=DiversitySets(
                 strings=c.attributes * c.diversity,
                 bits=c.chunk_length * log2(c.vocabulary) - log2(c.diversity),

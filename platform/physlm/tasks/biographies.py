@@ -23,7 +23,21 @@ from physlm import randomness
 from physlm.people import AGAIN, ATTRIBUTES, FACTS, FULL_NAME, Lexicon, Script, SentenceSampler, Variation, World, pools
 from physlm.people.templates import QUESTIONS_EACH
 from physlm.tasks.answers import LazyLabels, compare
-from physlm.tasks.task import Axis, Instances, Knowledge, Questions, Split, Stream, Task, TaskConfig, Verdict
+from physlm.tasks.capabilities import (
+    Asks,
+    CountsKnowledge,
+    HasDistractors,
+    HasEntropy,
+    HasParaphrases,
+    HasProbeQuestions,
+    HasWorld,
+    Knowledge,
+    Probed,
+    Questions,
+    Verdict,
+    require,
+)
+from physlm.tasks.task import Axis, Instances, Split, Stream, Task, TaskConfig
 
 SEPARATOR, USEFUL, ANSWER = range(3)  # tokens
 OTHER, NAME, WORD, VALUE, GENDER = range(5)  # classes of the label `part`
@@ -172,7 +186,16 @@ class Truths(Sequence[Asked]):
         return Asked(start - int(self.offsets[i]), answer, int(self.drawn.question[i]), persons)
 
 
-class Biographies(Task[ConfigT]):
+class Biographies(
+    Asks[ConfigT],
+    HasEntropy[ConfigT],
+    HasWorld[ConfigT],
+    CountsKnowledge[ConfigT],
+    HasDistractors[ConfigT],
+    HasParaphrases[ConfigT],
+    Probed[ConfigT],
+    HasProbeQuestions[ConfigT],
+):
     """The language of a world of persons; subclasses say what is asked."""
 
     extra_slots: ClassVar[Mapping[str, int]] = {}  # slots beside the facts, with their class of the label `part`
@@ -621,7 +644,7 @@ class Biographies(Task[ConfigT]):
         """Names, five attributes and the gender; the company's city is left out, it follows from the company."""
         attributes = len(ATTRIBUTES) - 1
 
-        def told(instances: Instances) -> NDArray[np.int32]:
+        def fact_of(instances: Instances) -> NDArray[np.int32]:
             part, attribute = instances.labels["part"], instances.labels["attribute"]
             value = np.where((attribute >= 0) & (attribute < attributes), attribute + 1, -1)
             return np.select([part == NAME, part == GENDER], [0, attributes + 1], value).astype(np.int32)
@@ -634,7 +657,7 @@ class Biographies(Task[ConfigT]):
             value_bits=self.bits_each,
             bits_max=self.bits_max,
             guess=float(np.mean([self.guess(attribute) for attribute in ATTRIBUTES[:attributes]])),
-            told=told,
+            fact_of=fact_of,
         )
 
     def facts(self) -> Mapping[str, NDArray[Any]]:
@@ -674,13 +697,14 @@ class Biographies(Task[ConfigT]):
         """Whether the completion is the value asked for."""
         return compare(truth.answer, completion, 1, self.vocabulary)
 
-    def floor(self) -> float | None:
-        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact.
+    def restriction(self, capability: type[Task[Any]]) -> str | None:
+        if capability is HasEntropy and self.config.texts_together > 1:
+            return f"{self.name} with texts_together doesn't tell its entropy: whom a text is about the last one tells"
+        return None
 
-        None where texts come together: whom the next one is about is told by the last.
-        """
-        if self.config.texts_together > 1:
-            return None
+    def floor(self) -> float:
+        """Entropy of whom a text is about, of its sentences and their order, or of the question. Exact."""
+        require(self, HasEntropy)
         return sum(
             share / self.population * (self._which(kind, self.kinds * self.config.split_size("test")) + inner)
             for kind, (share, inner) in enumerate(zip(self._shares, self._inner_entropies, strict=True))
@@ -713,8 +737,9 @@ class Biographies(Task[ConfigT]):
         return log(self.population / share) + log(things)
 
     def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
-        if not isinstance(instances.truth, Truths) or self.config.texts_together > 1:
-            return None  # made by another task: what they were drawn from isn't known; or as for the floor
+        require(self, HasEntropy)
+        if not isinstance(instances.truth, Truths):
+            return None  # made by another task: what they were drawn from isn't known
         drawn = instances.truth.drawn
         surprisal = np.zeros(len(instances))
         for kind in np.unique(drawn.kind).tolist():

@@ -34,7 +34,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from physlm.errors import UserError
 from physlm.people import ATTRIBUTES, FULL_NAME, VALUES, Attribute
 from physlm.people.templates import QUESTIONS
 from physlm.tasks.biographies import (
@@ -47,8 +46,9 @@ from physlm.tasks.biographies import (
     BiographiesConfig,
     Drawn,
 )
+from physlm.tasks.capabilities import Counterfactuals, HasCounterfactuals, require
 from physlm.tasks.pairing import partners
-from physlm.tasks.task import Counterfactuals, Split, Stream, register
+from physlm.tasks.task import Split, Stream, Task, register
 
 
 class BiosConfig(BiographiesConfig):
@@ -85,7 +85,7 @@ def _published() -> dict[str, dict[str, Any]]:
 
 
 @register
-class Bios(Biographies[BiosConfig]):
+class Bios(Biographies[BiosConfig], HasCounterfactuals[BiosConfig]):
     """Biographies of persons, and questions for what they tell."""
 
     config_type = BiosConfig
@@ -148,14 +148,18 @@ class Bios(Biographies[BiosConfig]):
             for attribute in self._asked
         )
 
+    def restriction(self, capability: type[Task[Any]]) -> str | None:
+        if capability is HasCounterfactuals and self.config.qa_fraction == 0 and self.config.reverse:
+            return "bios: where sentences come before the name, pairs of prompts need questions: qa_fraction"
+        return super().restriction(capability)
+
     def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
         """The first of the questions about a person asked about in this split, and about another one.
 
         The full name is the carrier, and of as many tokens; the answers begin with different ones. Where training asks
         nothing, a biography's beginning, up to the value, takes the question's place.
         """
-        if self.config.qa_fraction == 0 and self.config.reverse:
-            raise UserError("bios: where sentences come before the name, pairs of prompts need questions: qa_fraction")
+        require(self, HasCounterfactuals)
         size = self.config.split_size(stream.split)
 
         def alike(rows: NDArray[np.int64], chosen: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:

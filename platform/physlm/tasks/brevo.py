@@ -34,7 +34,8 @@ from pydantic import Field, model_validator
 from physlm import randomness
 from physlm.randomness import below, start
 from physlm.tasks.answers import TokenBuffer, append, per_instance, readable
-from physlm.tasks.task import Axis, Instances, Stream, Task, Verdict, register
+from physlm.tasks.capabilities import Asks, HasEntropy, HasParaphrases, Probed, Verdict
+from physlm.tasks.task import Axis, Instances, Stream, register
 from physlm.tasks.vertices import GraphConfig, draw_names, put_name, shuffle, sizes, sizes_at, split_names
 
 SEPARATOR, QUERY, ANSWER, END, FIRST = range(5)  # FIRST token of names
@@ -193,7 +194,7 @@ def _estimate(config: BrevoConfig) -> tuple[float, float]:
 
 
 @register
-class Brevo(Task[BrevoConfig]):
+class Brevo(Asks[BrevoConfig], HasEntropy[BrevoConfig], HasParaphrases[BrevoConfig], Probed[BrevoConfig]):
     """Ancestors in topological order."""
 
     config_type = BrevoConfig

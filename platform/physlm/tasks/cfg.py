@@ -33,7 +33,8 @@ from pydantic import Field, model_validator
 from physlm import grammars
 from physlm.errors import UserError
 from physlm.grammars import Derivations, Estimate, Grammar, Noise, Perturbation
-from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.capabilities import Asks, HasGrammar, HasWorld, Probed, Verdict
+from physlm.tasks.task import Axis, Instances, Stream, TaskConfig, register
 
 Rules = tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
 Spelling = tuple[tuple[tuple[int, int], ...], ...]
@@ -153,15 +154,16 @@ def _presets() -> dict[str, dict[str, Any]]:
 
 
 @register
-class Cfg(Task[CfgConfig]):
+class Cfg(Asks[CfgConfig], HasGrammar[CfgConfig], HasWorld[CfgConfig], Probed[CfgConfig]):
     """Sentences of a layered context-free grammar, with their trees, their probabilities and an exact parser."""
 
     config_type = CfgConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = _presets()
 
-    def __init__(self, config: CfgConfig) -> None:
-        super().__init__(config)
-        self.grammar = build_grammar(config)
+    @cached_property
+    def grammar(self) -> Grammar:
+        """The rules, and how terminals are spelt."""
+        return build_grammar(self.config)
 
     @cached_property
     def vocabulary(self) -> Sequence[str]:
@@ -288,6 +290,11 @@ class Cfg(Task[CfgConfig]):
     def probe_ends(self) -> Mapping[str, str]:
         """A symbol can be told for certain once it has ended."""
         return {f"symbol_{level}": f"boundary_{level}" for level in self._label_levels}
+
+    @property
+    def chance(self) -> None:
+        """Not told: any sentence is an answer."""
+        return
 
     def prompt(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """The separator and the first `cut` tokens of the sentence."""

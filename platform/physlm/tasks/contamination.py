@@ -37,19 +37,24 @@ from physlm import randomness
 from physlm.errors import UserError
 from physlm.tasks.answers import LazyLabels, readable
 from physlm.tasks.bios import Bios, BiosConfig
-from physlm.tasks.task import (
-    Axis,
-    Instances,
+from physlm.tasks.capabilities import (
+    Asks,
+    CountsKnowledge,
+    HasDistractors,
+    HasEntropy,
+    HasParaphrases,
+    HasProbeQuestions,
+    HasWorld,
     Knowledge,
+    Probed,
     Questions,
-    Stream,
-    Task,
-    TaskConfig,
     Verdict,
-    build,
-    register,
-    registry,
+    require,
+    supports,
+    unsupported_reason,
+    without_distractors,
 )
+from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, build, register, registry
 
 MARK = "′"  # behind words of the second alphabet
 
@@ -102,11 +107,12 @@ class ContaminationConfig(TaskConfig):
         if isinstance(self.inner, ContaminationConfig):
             raise ValueError("inner: a leak into a leak isn't told apart; give the task whose evaluation set leaks")
         inner = build(self.inner)
-        if self.evaluation is not None and self.evaluation not in inner.evaluations:
-            named = ", ".join(inner.evaluations) or "none"
+        evaluations = inner.evaluations if supports(inner, Asks) else {}
+        if self.evaluation is not None and self.evaluation not in evaluations:
+            named = ", ".join(evaluations) or "none"
             raise ValueError(f"evaluation: {inner.name} with these knobs has {named}, not {self.evaluation!r}")
-        if self.form == "paraphrased" and type(inner).paraphrase is Task.paraphrase:
-            raise ValueError(f"form: {inner.name} says each thing in one way only; leak it verbatim or translated")
+        if self.form == "paraphrased" and (reason := unsupported_reason(inner, HasParaphrases)):
+            raise ValueError(f"form: {reason}; leak it verbatim or translated")
         return self
 
     @property
@@ -115,15 +121,15 @@ class ContaminationConfig(TaskConfig):
         return round(self.fraction * self.evaluation_size)
 
 
-class Told(NamedTuple):
-    """A truth of the inner task, and whether it is told in the second alphabet."""
+class LeakedTruth(NamedTuple):
+    """A truth of the inner task, and whether its instance is translated."""
 
     translated: bool
     truth: Any
 
 
 @dataclass(frozen=True)
-class Parts(Sequence[Told]):
+class Parts(Sequence[LeakedTruth]):
     """Truths of instances that come from two sources: the inner task's own (0), and what leaked (1).
 
     sources  each source's instances, as the inner task made them
@@ -144,11 +150,19 @@ class Parts(Sequence[Told]):
         if not -len(self) <= i < len(self):
             raise IndexError(i)
         source = int(self.source[i])
-        return Told(self.translated and source == 1, self.sources[source].truth[int(self.row[i])])
+        return LeakedTruth(self.translated and source == 1, self.sources[source].truth[int(self.row[i])])
 
 
 @register
-class Contamination(Task[ContaminationConfig]):
+class Contamination(
+    Asks[ContaminationConfig],
+    HasEntropy[ContaminationConfig],
+    HasWorld[ContaminationConfig],
+    CountsKnowledge[ContaminationConfig],
+    HasDistractors[ContaminationConfig],
+    Probed[ContaminationConfig],
+    HasProbeQuestions[ContaminationConfig],
+):
     """Another task, with a leak."""
 
     config_type = ContaminationConfig
@@ -161,12 +175,17 @@ class Contamination(Task[ContaminationConfig]):
     def __init__(self, config: ContaminationConfig) -> None:
         super().__init__(config)
         self.inner = build(config.inner)
-        overrides = self.inner.evaluations[config.evaluation] if config.evaluation else {}
+        overrides = require(self.inner, Asks).evaluations[config.evaluation] if config.evaluation else {}
         self._evaluated = build(config.inner.model_copy(update=dict(overrides))) if overrides else self.inner
 
     @property
     def revision(self) -> int:
         return 1000 * self.version + self.inner.revision
+
+    def restriction(self, capability: type[Task[Any]]) -> str | None:
+        """All but leaks is the inner task's, and so is what it lacks."""
+        reason = None if capability is HasDistractors else unsupported_reason(self.inner, capability)
+        return None if reason is None else f"contamination: {reason}"
 
     @cached_property
     def vocabulary(self) -> Sequence[str]:
@@ -191,7 +210,7 @@ class Contamination(Task[ContaminationConfig]):
     @property
     def without_distractors(self) -> Task[ContaminationConfig]:
         """The inner task's, without leaks."""
-        update = {"inner": self.inner.without_distractors.config, "fraction": 0.0, "evaluation": None}
+        update = {"inner": without_distractors(self.inner).config, "fraction": 0.0, "evaluation": None}
         return Contamination(self.config.model_copy(update=update))
 
     @property
@@ -221,24 +240,24 @@ class Contamination(Task[ContaminationConfig]):
                 "evaluation": None,
                 **({} if name == self.config.evaluation else {"fraction": 0.0}),  # nothing of the others leaks
             }
-            for name, overrides in self.inner.evaluations.items()
+            for name, overrides in require(self.inner, Asks).evaluations.items()
         }
 
     @property
     def chance(self) -> float | None:
         """The inner task's."""
-        return self.inner.chance
+        return require(self.inner, Asks).chance
 
-    def floor(self) -> float | None:
+    def floor(self) -> float:
         """The inner task's: tests are as it makes them."""
-        return self.inner.floor()
+        return require(self.inner, HasEntropy).floor()
 
     def surprisal(self, instances: Instances) -> NDArray[np.float64] | None:
         """By the inner task, as if nothing had leaked."""
         parts: Parts = instances.truth  # type: ignore[assignment]
         surprisal = np.empty(len(instances))
         for number, (task, source) in enumerate(zip((self.inner, self._evaluated), parts.sources, strict=True)):
-            found = task.surprisal(source)
+            found = require(task, HasEntropy).surprisal(source)
             if found is None:
                 return None
             here = parts.source == number
@@ -246,23 +265,23 @@ class Contamination(Task[ContaminationConfig]):
         return surprisal
 
     @property
-    def knowledge(self) -> Knowledge | None:
-        return self.inner.knowledge
+    def knowledge(self) -> Knowledge:
+        return require(self.inner, CountsKnowledge).knowledge
 
     def facts(self) -> Mapping[str, NDArray[Any]]:
-        return self.inner.facts()
+        return require(self.inner, HasWorld).facts()
 
     @property
     def probe_targets(self) -> Mapping[str, int]:
-        return self.inner.probe_targets
+        return require(self.inner, Probed).probe_targets
 
     @property
     def probe_ends(self) -> Mapping[str, str]:
-        return self.inner.probe_ends
+        return require(self.inner, Probed).probe_ends
 
     @property
     def probe_place(self) -> str | None:
-        return self.inner.probe_place
+        return require(self.inner, Probed).probe_place
 
     @property
     def clusters(self) -> str | None:
@@ -270,13 +289,13 @@ class Contamination(Task[ContaminationConfig]):
 
     @property
     def question_targets(self) -> Mapping[str, int]:
-        return self.inner.question_targets
+        return require(self.inner, HasProbeQuestions).question_targets
 
     def questions(self, target: str, stream: Stream, indices: NDArray[np.int64]) -> Questions:
         """The inner task's; raises UserError for the training stream, whose instances aren't all its own."""
         if stream.split == "train":
             raise UserError("contamination: probes ask about instances for tests, not for training")
-        return self.inner.questions(target, stream, indices)
+        return require(self.inner, HasProbeQuestions).questions(target, stream, indices)
 
     # -- what leaks ----------------------------------------------------------------------------------------------------
 
@@ -349,7 +368,7 @@ class Contamination(Task[ContaminationConfig]):
         if self.config.form != "paraphrased":
             return self._evaluated.sample(tests, place)
         batches = [
-            (rows, self._evaluated.paraphrase(tests, place[rows], int(number)))
+            (rows, require(self._evaluated, HasParaphrases).paraphrase(tests, place[rows], int(number)))
             for number in np.unique(turn)
             for rows in [np.flatnonzero(turn == number)]
         ]
@@ -366,11 +385,11 @@ class Contamination(Task[ContaminationConfig]):
         for number in (0, 1):
             row[source == number] = np.arange((source == number).sum())
         order = row + source * len(clean)
-        told = leaks
+        shown = leaks
         if self._translates:
             tokens = leaks.tokens + np.int32(len(self.inner.vocabulary)) * (leaks.tokens != self.separator)
-            told = Instances(tokens.astype(np.int32), leaks.offsets, leaks.loss, leaks.labels)
-        merged = _gathered([clean, told], order, ())
+            shown = Instances(tokens.astype(np.int32), leaks.offsets, leaks.loss, leaks.labels)
+        merged = _gathered([clean, shown], order, ())
         labels: dict[str, Callable[[], NDArray[np.int32]]] = {
             name: lambda name=name: merged.labels[name]  # type: ignore[misc]
             for name in merged.labels
@@ -381,12 +400,12 @@ class Contamination(Task[ContaminationConfig]):
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
-    def _inside(self, instances: Instances, i: int) -> tuple[Task[Any], Instances, int, bool]:
+    def _inside(self, instances: Instances, i: int) -> tuple[Asks[Any], Instances, int, bool]:
         """Instance i as the inner task made it."""
         parts: Parts = instances.truth  # type: ignore[assignment]
         source = int(parts.source[i])
         task = self._evaluated if source else self.inner
-        return task, parts.sources[source], int(parts.row[i]), self._translates and source == 1
+        return require(task, Asks), parts.sources[source], int(parts.row[i]), self._translates and source == 1
 
     def _rendered(self, tokens: NDArray[np.int32], translated: bool) -> NDArray[np.int32]:
         if not translated:
@@ -404,7 +423,7 @@ class Contamination(Task[ContaminationConfig]):
     @property
     def temperature(self) -> float:
         """The inner task's."""
-        return self.inner.temperature
+        return require(self.inner, Asks).temperature
 
     def completion(self, instances: Instances, i: int) -> NDArray[np.int32]:
         """The inner task's."""
@@ -414,12 +433,12 @@ class Contamination(Task[ContaminationConfig]):
     def verify(self, truth: Any, completion: NDArray[np.int32]) -> Verdict:
         """By the inner task; a translated question wants a translated answer."""
         if not truth.translated:
-            return self.inner.verify(truth.truth, completion)
+            return require(self.inner, Asks).verify(truth.truth, completion)
         tokens = readable(completion)
         words = len(self.inner.vocabulary)
         back = np.where((tokens >= words) & (tokens < 2 * words), tokens - words, -1)
         own = np.where(tokens == self.separator, tokens, back).astype(np.int32)
-        return self.inner.verify(truth.truth, own)
+        return require(self.inner, Asks).verify(truth.truth, own)
 
 
 def _gathered(batches: Sequence[Instances], order: NDArray[np.int64], truth: Sequence[Any]) -> Instances:

@@ -27,7 +27,8 @@ from pydantic import Field
 
 from physlm.randomness import below, start, words
 from physlm.tasks.answers import TokenBuffer, append, compare
-from physlm.tasks.task import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.capabilities import Asks, Counterfactuals, HasCounterfactuals, HasEntropy, Probed, Verdict
+from physlm.tasks.task import Axis, Instances, Stream, TaskConfig, register
 
 SEPARATOR, COPY, FIRST = range(3)  # FIRST of the tokens to copy
 LABELS = ("position", "token")
@@ -66,7 +67,7 @@ def _write(key, indices, length, symbols, reverse, all_, buffer):  # type: ignor
 
 
 @register
-class Copying(Task[CopyingConfig]):
+class Copying(Asks[CopyingConfig], HasEntropy[CopyingConfig], Probed[CopyingConfig], HasCounterfactuals[CopyingConfig]):
     """Random tokens, twice."""
 
     config_type = CopyingConfig

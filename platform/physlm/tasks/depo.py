@@ -29,7 +29,8 @@ from pydantic import Field, model_validator
 
 from physlm.randomness import below, start
 from physlm.tasks.answers import TokenBuffer, append, compare
-from physlm.tasks.task import Axis, Instances, Stream, Task, Verdict, register
+from physlm.tasks.capabilities import Asks, HasEntropy, HasParaphrases, Probed, Verdict
+from physlm.tasks.task import Axis, Instances, Stream, register
 from physlm.tasks.vertices import GraphConfig, draw_names, put_name, shuffle, size_probabilities, sizes, split_names
 
 SEPARATOR, ANSWER = range(2)
@@ -92,7 +93,7 @@ def _write(key, again, indices, sizes, hops, queries, shortest, longest, symbols
 
 
 @register
-class Depo(Task[DepoConfig]):
+class Depo(Asks[DepoConfig], HasEntropy[DepoConfig], HasParaphrases[DepoConfig], Probed[DepoConfig]):
     """Steps along a hidden cycle."""
 
     config_type = DepoConfig

@@ -71,17 +71,17 @@ from physlm.igsm.lexicon import LETTERS, Lexicon
 from physlm.igsm.probing import ProbeLabels
 from physlm.igsm.structure import MAX_PARAMETERS, Knobs
 from physlm.tasks.answers import Prompts, readable
-from physlm.tasks.task import (
-    Axis,
+from physlm.tasks.capabilities import (
+    ChecksSteps,
     Counterfactuals,
-    Instances,
+    HasCounterfactuals,
+    HasProbeQuestions,
+    Probed,
     Questions,
-    Stream,
-    Task,
-    TaskConfig,
+    StepMarks,
     Verdict,
-    register,
 )
+from physlm.tasks.task import Axis, Instances, Stream, TaskConfig, register
 
 _PAIRS_APART, _DRAWN_AGAIN = 1 << 40, 100  # places in a stream; times
 
@@ -160,7 +160,7 @@ _TINY = {
 
 
 @register
-class Igsm(Task[IgsmConfig]):
+class Igsm(ChecksSteps[IgsmConfig], Probed[IgsmConfig], HasProbeQuestions[IgsmConfig], HasCounterfactuals[IgsmConfig]):
     """Synthetic grade-school mathematics; a completion is a whole solution and its answer."""
 
     config_type = IgsmConfig
@@ -399,6 +399,11 @@ class Igsm(Task[IgsmConfig]):
         """Instance i up to and with <solution>."""
         prompt: NDArray[np.int32] = instances.truth[i]
         return prompt
+
+    @property
+    def step_marks(self) -> StepMarks:
+        """Define ... as ... .  or  Define ... as BACK ."""
+        return StepMarks(lexicon.DEFINE, lexicon.AS, lexicon.BACK, lexicon.STOP)
 
     def verify(self, truth: Any, completion: NDArray[np.int32]) -> Verdict:
         """Check a whole solution, every step; see `physlm.igsm.checker` for what is right.

@@ -54,7 +54,8 @@ from physlm.tasks.biographies import (
     Drawn,
 )
 from physlm.tasks.bios import Bios
-from physlm.tasks.task import Axis, Split, Verdict, register
+from physlm.tasks.capabilities import Verdict
+from physlm.tasks.task import Axis, Split, register
 
 Family = Literal["retrieval", "partial", "dual", "classification", "ranking", "subtraction", "inverse"]
 NOUNS: dict[Attribute, str] = {

@@ -31,7 +31,8 @@ from pydantic import Field, field_validator
 
 from physlm.randomness import below, start
 from physlm.tasks.answers import TokenBuffer, append, compare, per_instance
-from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.capabilities import Asks, HasEntropy, Probed, Verdict
+from physlm.tasks.task import Axis, Instances, Stream, TaskConfig, register
 
 SEPARATOR, ANSWER = range(2)
 LENGTH = 2  # token of <len_1>; those of <len_2>, ... follow, then the operators, then the values
@@ -120,7 +121,7 @@ def _write(key, indices, shortest, longest, operators, modulus, all_, buffer):  
 
 
 @register
-class Mano(Task[ManoConfig]):
+class Mano(Asks[ManoConfig], HasEntropy[ManoConfig], Probed[ManoConfig]):
     """Modular arithmetic without intermediate steps."""
 
     config_type = ManoConfig

@@ -29,10 +29,10 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from physlm.errors import UserError
 from physlm.randomness import below, start, uniform, words
 from physlm.tasks.answers import TokenBuffer, append, compare
-from physlm.tasks.task import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.capabilities import Asks, Counterfactuals, HasCounterfactuals, HasEntropy, Probed, Verdict, require
+from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, register
 
 SEPARATOR, BLANK, FIRST = range(3)  # FIRST key; the values follow the keys
 LABELS = ("pair", "distance", "value")
@@ -114,7 +114,7 @@ def _write(key, indices, pairs, length, symbols, weights, blank, buffer):  # typ
 
 
 @register
-class Mqar(Task[MqarConfig]):
+class Mqar(Asks[MqarConfig], HasEntropy[MqarConfig], Probed[MqarConfig], HasCounterfactuals[MqarConfig]):
     """Values of keys that come again."""
 
     config_type = MqarConfig
@@ -188,8 +188,14 @@ class Mqar(Task[MqarConfig]):
     def probe_targets(self) -> Mapping[str, int]:
         return {"pair": self.config.pairs, "value": self.config.symbols}
 
+    def restriction(self, capability: type[Task[Any]]) -> str | None:
+        if capability is HasCounterfactuals and self.config.pairs == self.config.symbols:
+            return "mqar: a list of all values leaves none to change one to; ask for fewer pairs than symbols"
+        return None
+
     def counterfactuals(self, stream: Stream, indices: NDArray[np.int64]) -> Counterfactuals:
         """Lists of pairs, right behind them the key in the middle of the list, whose value is then another."""
+        require(self, HasCounterfactuals)
         c = self.config
         instances = self.sample(stream, indices)
         listed = instances.tokens.reshape(len(indices), self.max_length)[:, : 1 + 2 * c.pairs]
@@ -201,8 +207,6 @@ class Mqar(Task[MqarConfig]):
         draw = words(stream.key("mqar", "changed", c.seed), indices, 1)[:, 0].astype(np.int64)
         rank = draw % np.maximum(free.sum(1), 1)
         value = (free.cumsum(1) > rank[:, None]).argmax(1)
-        if not free.any(1).all():
-            raise UserError("mqar: a list of all values leaves none to change one to; ask for fewer pairs than symbols")
         other = (FIRST + c.symbols + value).astype(np.int32)
         changed = clean.copy()
         changed[:, carrier] = other

@@ -31,7 +31,8 @@ from pydantic import Field, field_validator
 
 from physlm.randomness import below, start, words
 from physlm.tasks.answers import TokenBuffer, append, compare
-from physlm.tasks.task import Axis, Counterfactuals, Instances, Stream, Task, TaskConfig, Verdict, register
+from physlm.tasks.capabilities import Asks, Counterfactuals, HasCounterfactuals, HasEntropy, Probed, Verdict
+from physlm.tasks.task import Axis, Instances, Stream, TaskConfig, register
 
 SEPARATOR, ANSWER, FIRST = range(3)  # FIRST of the group's elements
 LABELS = ("state",)
@@ -123,7 +124,7 @@ def _write(key, indices, shortest, longest, table, states, buffer):  # type: ign
 
 
 @register
-class Parity(Task[ParityConfig]):
+class Parity(Asks[ParityConfig], HasEntropy[ParityConfig], Probed[ParityConfig], HasCounterfactuals[ParityConfig]):
     """Products of group elements."""
 
     config_type = ParityConfig

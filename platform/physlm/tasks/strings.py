@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from physlm import randomness
-from physlm.tasks.task import Axis, Instances, Stream, Task, TaskConfig, register
+from physlm.tasks.capabilities import HasEntropy, Incompressible
+from physlm.tasks.task import Axis, Instances, Stream, TaskConfig, register
 
 
 class StringsConfig(TaskConfig):
@@ -45,7 +46,7 @@ class StringsConfig(TaskConfig):
 
 
 @register
-class Strings(Task[StringsConfig]):
+class Strings(HasEntropy[StringsConfig], Incompressible[StringsConfig]):
     """Strings without any rule."""
 
     config_type = StringsConfig
@@ -93,14 +94,18 @@ class Strings(Task[StringsConfig]):
         return np.full(len(instances), self.floor())
 
     @property
-    def bits_each(self) -> float:
+    def string_length(self) -> int:
+        return self.config.length
+
+    @property
+    def string_bits(self) -> float:
         """Information in a string that is known to be a string, in bits: L·log₂V."""
         return self.config.length * log2(self.config.symbols)
 
     @property
-    def bits_max(self) -> float:
+    def memorisable_bits(self) -> float:
         """The most that can be memorised, in bits."""
-        return self.config.strings * (self.bits_each - log2(self.config.strings))
+        return self.config.strings * (self.string_bits - log2(self.config.strings))
 
     @cached_property
     def _strings(self) -> NDArray[np.int32]:

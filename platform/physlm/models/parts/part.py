@@ -50,7 +50,7 @@ class Part(Module, ABC, Generic[ConfigT]):
     """
 
     name: ClassVar[str]
-    config_type: ClassVar[type[BlockConfig]] = BlockConfig  # type: ignore[type-abstract]
+    config_type: ClassVar[type[BlockConfig]] = BlockConfig
     examples: ClassVar[Sequence[Mapping[str, Any]]] = ()
     draws: Mapping[str, Draw] = MappingProxyType({})
 
