@@ -98,6 +98,9 @@ def test_its_experiment_feeds_it(name: str, tmp_path: Path, monkeypatch: pytest.
     for step in (steps.measure, steps.probe):
         step(store, made, processes=1)  # this one, where all is made fast
     steps.collect(store, made)
+    measured = catalog.read(store, f"{made.key}/observations.parquet")["measure"].drop_nulls().unique().sort()
+    reason = unsupported_reason(law, columns(made), measured.to_list())
+    assert reason is None, reason
     truth = simulate(store, made, law)
     (fit,) = steps.fit(store, made) or pytest.fail(str(steps.fitted(store, made)[1]))
     assert fit.converged, f"the fit of {name} to its own experiment does not converge"
