@@ -32,7 +32,7 @@ from physlm.errors import UserError
 from physlm.experiment import Experiment
 from physlm.fitting import Estimate, Fit
 from physlm.laws import Law
-from physlm.store import Store, open_store
+from physlm.store import Store, layout, open_store
 
 HERE = Path(__file__).parent
 PAGE = HERE / "laws.md"
@@ -94,7 +94,7 @@ class Measured:
         """The experiment's file as a link, where it is in the gallery of experiments as it was run."""
         path = EXPERIMENTS / f"{self.name}.yaml"
         if not path.exists():
-            return f"`experiments/{self.name}/{self.experiment_id}`"
+            return f"`{layout.experiment_folder(self.name, self.experiment_id)}`"
         link = f"[{self.name}.yaml](../pipelines/experiments/{self.name}.yaml)"
         current = experiment.load(path).experiment_id == self.experiment_id
         return link if current else f"{link} (as `{self.experiment_id}`, not as it is now)"
@@ -147,8 +147,8 @@ def record(stores: Sequence[Store]) -> None:
         for each in [v for v in versions if v.experiment_id == now] or versions[-1:]:
             results: dict[str, Any] = {}
             for law in each.file.laws:
-                if stores[place].exists(each.law_key(law)):
-                    document = stores[place].get_json(each.law_key(law))
+                if stores[place].exists(layout.law_key(each.key, law)):
+                    document = stores[place].get_json(layout.law_key(each.key, law))
                     refused = document.get("refused", "")
                     results[law] = {"refused": refused} if refused else plain(told(Fit.from_json(document)))
             if results:

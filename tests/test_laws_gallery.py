@@ -10,11 +10,15 @@ from types import ModuleType
 import pytest
 import torch
 
-from physlm import experiment, laws, steps
+from physlm import catalog, experiment, laws, steps
 from physlm.errors import UserError
 from physlm.fitting import form_of
 from physlm.launch import planning
 from physlm.measures import loss
+from physlm.steps.collect import Collect
+from physlm.steps.fit import Fit
+from physlm.steps.measure import Measure
+from physlm.steps.plan import Plan
 from physlm.store import Store, open_store
 from physlm.training.loop import Options, train
 
@@ -50,14 +54,14 @@ def page() -> ModuleType:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A real experiment's results."""
     store, made = open_store(tmp_path_factory.mktemp("store")), experiment.parse(TEXT, steps.known_names())
-    steps.plan(store, made)
+    Plan().run(store, made)
     for cohort in planning.cohorts(made.runs):
         train(store, cohort, Options(torch.device("cpu")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loss, "INSTANCES", 100)
-        steps.measure(store, made)
-    steps.collect(store, made)
-    steps.fit(store, made)
+        Measure().run(store, made)
+    Collect().run(store, made)
+    Fit().run(store, made)
     return store
 
 
@@ -76,7 +80,7 @@ def test_what_was_measured_stands_with_its_interval_verdict_and_file(
     (results / "tinylosses.yaml").write_text(TEXT)
     page.record([store])
     made = experiment.parse(TEXT)
-    (fit,), _ = steps.fitted(store, made)
+    (fit,), _ = catalog.queries.fitted(store, made.key, made.file.laws)
     text = page.page(["capacity", "cfg_kl"])
     link = "[tinylosses.yaml](../pipelines/experiments/tinylosses.yaml)"
     assert f"Measured by {link}: **{fit.verdict}**, {fit.reason}." in text

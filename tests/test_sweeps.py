@@ -13,10 +13,11 @@ from physlm import experiment as experiments
 from physlm.catalog import Observation
 from physlm.experiment import Experiment
 from physlm.measures.validation_loss import ValidationLoss
-from physlm.store import LocalStore, Store
+from physlm.steps.collect import Collect
+from physlm.steps.fit import Fit
+from physlm.store import LocalStore, Store, layout
 from physlm.tasks.biod import Biod, BiodConfig
 from physlm.tasks.task import Stream
-from physlm.training import layout
 
 TEXT = """
 apiVersion: physlm/v1
@@ -60,7 +61,7 @@ def test_a_sweep_is_trained_whole_and_the_best_is_chosen(done: tuple[Store, Expe
     store, study = done
     assert len(study.runs) == 12
     assert all(store.exists(layout.completed_key(run.run_id)) for run in study.runs)
-    choices = [sweeps.Choice.from_json(c) for c in store.get_json(sweeps.key(study))]
+    choices = [sweeps.Choice.from_json(c) for c in store.get_json(layout.sweep_key(study.key))]
     assert [choice.varied for choice in choices] == [{"training.exposures": 10}, {"training.exposures": 20}]
     for choice in choices:
         assert choice.best is not None
@@ -69,7 +70,7 @@ def test_a_sweep_is_trained_whole_and_the_best_is_chosen(done: tuple[Store, Expe
         assert not choice.at_edge(study.file.sweep)
         assert [c.swept["training.optimizer.lr"] for c in choice.candidates] == [1e-2, 1e-5, 10.0]
         assert choice.candidates[-1].loss is None  # it has diverged
-    table = catalog.read(store, study.observations_key)
+    table = catalog.read(store, layout.observations_key(study.key))
     assert set(table.filter("chosen")["training.optimizer.lr"]) == {1e-2}
     assert set(table.filter(~pl.col("chosen"))["training.optimizer.lr"]) == {10.0, 1e-5}
 
@@ -111,10 +112,10 @@ def test_laws_see_the_best_alone(tmp_path: Path) -> None:
             if observation.measure == "learned_bits":
                 rows.append((at, Observation("bits_max", most, "bits")))
             table = catalog.table(run.description(), source, rows)
-            catalog.write(store, table, catalog.key(run.run_id, source))
+            catalog.write(store, table, layout.run_observations_key(run.run_id, source))
     fits = []
     for study in (swept, plain):
-        steps.collect(store, study)
-        (fit,) = steps.fit(store, study)
+        Collect().run(store, study)
+        (fit,) = Fit().run(store, study)
         fits.append([(e.name, e.value) for e in fit.estimates])
     assert fits[0] == fits[1]

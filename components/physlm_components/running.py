@@ -1,4 +1,4 @@
-"""What the bodies of components share: opening the store, telling how far they are, and ending with one sentence.
+"""The bodies of components: a step in a process of its own that prints how far it is, and ends with one sentence.
 
 A body prints one JSON object a line on its standard output, among whatever else is logged there:
 
@@ -16,12 +16,46 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from physlm import environment, errors, steps
+from physlm import environment, errors, experiment, steps
 from physlm.errors import Interrupted, PhyslmError
-from physlm.experiment import Experiment
 from physlm.steps import Event, Listener
-from physlm.store import Store, open_store
+from physlm.store import open_store
+
+
+def begin_step(name: str, address: str, text: str) -> str:
+    """Do the first step in the store at an address, with the text of an experiment file; returns the experiment's key.
+
+    name: of the step. Ends the process with code 1 if it fails, as all bodies do.
+    """
+    with running() as on_event:
+        parsed = experiment.parse(text, steps.known_names())
+        steps.registry[name]().run(open_store(address), parsed, on_event)
+    return parsed.key
+
+
+def run_step(name: str, address: str, experiment_key: str, metrics: Any, summary: Any, page: Any) -> None:
+    """Do a step with the experiment that the first one has written in the store at an address.
+
+    metrics, summary, page: Kubeflow's artifacts, for those of them that the step shows; the others are None.
+    """
+    with running() as on_event:
+        store = open_store(address)
+        opened = steps.open_experiment(store, experiment_key)
+        step = steps.registry[name]()
+        step.run(store, opened, on_event)
+        if not step.shows:
+            return
+        outcome = step.outcome(store, opened)
+        if metrics is not None:
+            for number, value in outcome.metrics.items():
+                metrics.log_metric(number, value)
+        if summary is not None:
+            Path(summary.path).write_text(f"```\n{outcome.summary}\n```\n")
+        if page is not None:
+            Path(page.path).write_bytes(outcome.page)
 
 
 @contextmanager
@@ -43,14 +77,6 @@ def running() -> Iterator[Listener]:
         _end(PhyslmError(f"{type(error).__name__}: {error}"))
     finally:
         signal.signal(signal.SIGTERM, former)
-
-
-@contextmanager
-def opened(address: str, experiment_key: str) -> Iterator[tuple[Store, Experiment, Listener]]:
-    """`running` with the store at an address, and the experiment that the step `plan` has written there."""
-    with running() as on_event:
-        store = open_store(address)
-        yield store, steps.open_experiment(store, experiment_key), on_event
 
 
 def heard(line: str) -> Event | PhyslmError | None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from kfp.compiler import Compiler
 
-from physlm_pipelines.discover import STEPS, discover
+from physlm_components.components import COMPONENTS
+from physlm_pipelines.discover import discover
 
 
 def compile_all(folder: Path) -> None:
     """Write the specs below a folder."""
-    for place, parts in {"components": STEPS, "pipelines": (discover,)}.items():
+    for place, parts in {"components": COMPONENTS, "pipelines": (discover,)}.items():
         target = folder / place / "compiled"
         target.mkdir(parents=True, exist_ok=True)
         for part in parts:

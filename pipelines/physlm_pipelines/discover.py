@@ -1,26 +1,20 @@
 """The pipeline `discover`: from an experiment file to its laws and its page.
 
-    plan -> generate -> train -> measure -> probe -> collect -> fit -> report
+Its tasks are the steps of `physlm.steps`, each after the one before it.
 
 Pods get the addresses of S3 and Prometheus from a ConfigMap, as charts/physlm makes it, and credentials from a Secret
 with the keys `accesskey` and `secretkey`, such as Kubeflow Pipelines' own. Both may be missing where pods have an
 identity that the store trusts. Pods run without root's rights and write nowhere but to /tmp.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from kfp import dsl, kubernetes
 
-from physlm_components.collect import collect
-from physlm_components.fit import fit
-from physlm_components.generate import generate
-from physlm_components.measure import measure
-from physlm_components.plan import plan
-from physlm_components.probe import probe
-from physlm_components.report import report
-from physlm_components.train import train
+from physlm.steps import Pod, registry
+from physlm.steps.step import DAY
+from physlm_components.components import COMPONENTS
 
 CREDENTIALS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
 """Keys of the Secret, and the variables they become."""
@@ -28,38 +22,19 @@ CREDENTIALS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS
 SETTINGS = ("PHYSLM_S3_ENDPOINT", "AWS_REGION", "PHYSLM_METRICS_ADDRESS", "PHYSLM_METRICS_PORT")
 """Keys of the ConfigMap, and the variables they become."""
 
-STEPS = (plan, generate, train, measure, probe, collect, fit, report)
-"""In their order; `plan` gives the others the experiment's key."""
-
-HOUR = 3600
-DAY = 24 * HOUR
+ACCELERATOR = "nvidia.com/gpu"
+"""What a pod's GPUs are asked for as."""
 
 
-@dataclass(frozen=True)
-class Size:
-    """What a step's pod gets: CPU cores, memory (as Kubernetes writes it), and seconds until it has failed."""
-
-    cpu: str = "1"
-    memory: str = "4Gi"
-    seconds: int = HOUR
-
-
-SIZES = {
-    "train": Size("8", "32Gi", 7 * DAY),
-    "measure": Size("4", "16Gi", DAY),
-    "probe": Size("4", "16Gi", DAY),
-    "fit": Size("2", "8Gi", DAY),
-}
-"""Of the steps that need more than the usual."""
-
-
-def _settle(task: Any, size: Size, config_map: str, secret: str) -> None:
+def _settle(task: Any, pod: Pod, config_map: str, secret: str) -> None:
     """Say how a step's pod must run."""
     task.set_caching_options(False)  # steps look in the store themselves
     task.set_retry(2, backoff_duration="30s", backoff_factor=4, backoff_max_duration="600s")
-    task.set_cpu_request(size.cpu).set_cpu_limit(size.cpu)
-    task.set_memory_request(size.memory).set_memory_limit(size.memory)
-    kubernetes.set_timeout(task, size.seconds)
+    task.set_cpu_request(pod.cpu).set_cpu_limit(pod.cpu)
+    task.set_memory_request(pod.memory).set_memory_limit(pod.memory)
+    if pod.accelerators:
+        task.set_accelerator_type(ACCELERATOR).set_accelerator_limit(pod.accelerators)
+    kubernetes.set_timeout(task, pod.seconds)
     kubernetes.use_config_map_as_env(task, config_map, {name: name for name in SETTINGS}, optional=True)
     kubernetes.use_secret_as_env(task, secret, CREDENTIALS, optional=True)
     kubernetes.set_security_context(task, run_as_non_root=True)
@@ -85,9 +60,10 @@ def discover(
         config_map: Name of the ConfigMap that says where S3 is.
         secret: Name of the Secret with the credentials for S3.
     """
-    first = plan(store=store, experiment_file=experiment_file)
-    tasks = [first, *(step(store=store, experiment_key=first.output) for step in STEPS[1:])]
+    first, *others = COMPONENTS
+    begun = first(store=store, experiment_file=experiment_file)
+    tasks = [begun, *(component(store=store, experiment_key=begun.output) for component in others)]
     for task in tasks:
-        _settle(task, SIZES.get(task.name, Size()), config_map, secret)
+        _settle(task, registry[task.name].pod, config_map, secret)
     for before, after in pairwise(tasks):
         after.after(before)

@@ -22,9 +22,9 @@ from physlm import environment
 from physlm.errors import ExperimentError, Interrupted, PhyslmError, UserError
 from physlm.experiment import Experiment
 from physlm.launch.kubeflow import Kubeflow, Submission
-from physlm.steps import Event, Listener, silent
+from physlm.steps import Event, Listener, in_order, silent
 from physlm_components.running import heard
-from physlm_pipelines.discover import STEPS, discover
+from physlm_pipelines.discover import discover
 
 PARAMETER_BYTES = 10_000
 """The longest parameter that a Kubeflow Pipelines server takes, unless it is told otherwise."""
@@ -151,7 +151,7 @@ def _wait(server: Kubeflow, run: Submission, on_event: Listener) -> None:
     """Tell how far the run is until it has ended. Raises PhyslmError unless it has succeeded."""
 
     def on_progress(tasks: Mapping[str, str]) -> None:
-        for step in STEPS:
+        for step in in_order():
             match tasks.get(step.name):
                 case "RUNNING":
                     on_event(Event(step.name, 0, 1, text="running"))
@@ -163,7 +163,7 @@ def _wait(server: Kubeflow, run: Submission, on_event: Listener) -> None:
     except KeyboardInterrupt:
         raise Interrupted(f"no longer waiting; the run goes on at {run.url}") from None
     if state != "SUCCEEDED":
-        failed = next((f" in step {step.name}" for step in STEPS if tasks.get(step.name) == "FAILED"), "")
+        failed = next((f" in step {step.name}" for step in in_order() if tasks.get(step.name) == "FAILED"), "")
         raise PhyslmError(f"the run has ended as {state}{failed}; its logs are at {run.url}")
 
 

@@ -36,6 +36,7 @@ from physlm.errors import ExperimentError
 from physlm.models.model import ModelConfig
 from physlm.registry import nearest
 from physlm.runs import START, Run, digest, language, other_task, own_shares, resolved_training
+from physlm.store import layout
 from physlm.tasks.task import Task, TaskConfig
 from physlm.training.config import TrainingConfig
 from physlm.validation import Section, T, kind_of, paths_of, validate
@@ -101,24 +102,7 @@ class Experiment:
     @property
     def key(self) -> str:
         """Where the experiment's own results are stored."""
-        return f"experiments/{self.name}/{self.experiment_id}"
-
-    @property
-    def observations_key(self) -> str:
-        """Where the collected table of its runs is stored."""
-        return f"{self.key}/observations.parquet"
-
-    def law_key(self, law: str) -> str:
-        """Where the fit of a law is stored, or why it can't be fitted."""
-        return f"{self.key}/laws/{law}.json"
-
-    def conventions_key(self, law: str) -> str:
-        """Where the fits of a law under other conventions are stored."""
-        return f"{self.key}/laws/{law}-conventions.json"
-
-    def groups_key(self, law: str) -> str:
-        """Where pooled against separate fits of a law are stored."""
-        return f"{self.key}/laws/{law}-groups.json"
+        return layout.experiment_folder(self.name, self.experiment_id)
 
     @cached_property
     def by_id(self) -> dict[str, Run]:

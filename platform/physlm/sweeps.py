@@ -72,11 +72,6 @@ class Choice:
         )
 
 
-def key(experiment: Experiment) -> str:
-    """Where the choices are stored."""
-    return f"{experiment.key}/sweep.json"
-
-
 def choose(experiment: Experiment, last: pl.DataFrame) -> list[Choice]:
     """The choice of each condition; none without a sweep.
 

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from physlm import catalog, fitting, steps
+from physlm import catalog, fitting
 from physlm.catalog import Moment, Observation
 from physlm.laws.capacity import Capacity
-from physlm.store import LocalStore
+from physlm.store import LocalStore, layout
 
 SOURCE = "bench-v1"
 TRUTH = np.array(list(Capacity.example().truth.values()))
@@ -66,7 +66,7 @@ def write(store: LocalStore, numbers: Sequence[int], count: int, cohort: int) ->
         tables = {named(number): observations(number, count) for number in numbers[start : start + cohort]}
         if cohort == 1:
             for run_id, table in tables.items():
-                catalog.write(store, table, catalog.key(run_id, SOURCE))
+                catalog.write(store, table, layout.run_observations_key(run_id, SOURCE))
         else:
             catalog.write_batch(store, SOURCE, tables)
 
@@ -109,7 +109,7 @@ def main() -> None:
         needed = fitting.needed(Capacity)
         with catalog.scanned(store, "experiment/observations.parquet") as table:
             begun = time.perf_counter()
-            final = steps.final(table, needed.columns, needed.measures(["bits_max", "learned_bits"]))
+            final = catalog.queries.final(table, needed.columns, needed.measures(["bits_max", "learned_bits"]))
             told("queried: what the law needs", begun)
             assert final.height == 2 * options.runs
             begun = time.perf_counter()

@@ -20,7 +20,7 @@ from physlm.models.gpt2 import Gpt2Config
 from physlm.models.parts.rotary import Rotary
 from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
-from physlm.training.memory import keep_freed_memory
+from physlm.training.malloc import keep_freed_memory
 
 VOCABULARY, BATCH, CONTEXT, STEPS = 69, 32, 24, 2
 

@@ -19,6 +19,11 @@ from pathlib import Path
 from physlm import experiment, steps
 from physlm.experiment import Experiment
 from physlm.launch import local
+from physlm.steps.generate import Generate
+from physlm.steps.measure import Measure
+from physlm.steps.observing import ObservingStep
+from physlm.steps.probe import Probe
+from physlm.steps.train import Train
 from physlm.store import LocalStore
 
 TEXT = """
@@ -33,14 +38,14 @@ seeds: {seeds}
 measure: [loss, kl, attention]
 probe: [linear, position_diagonal]
 """
-STEPS = {"measure": steps.measure, "probe": steps.probe}
+STEPS = (Measure, Probe)
 
 
-def seconds(store: LocalStore, study: Experiment, step: str, processes: int) -> float:
+def seconds(store: LocalStore, study: Experiment, step: type[ObservingStep], processes: int) -> float:
     """Of one step, with nothing observed before."""
     shutil.rmtree(store.root / "observations", ignore_errors=True)
     begun = time.perf_counter()
-    STEPS[step](store, study, processes=processes)
+    step(processes=processes).run(store, study)
     return time.perf_counter() - begun
 
 
@@ -54,8 +59,8 @@ def main() -> None:
     many = local.cores()
     with tempfile.TemporaryDirectory() as folder:
         store = LocalStore(Path(folder))
-        steps.generate(store, study)
-        steps.train(store, study)
+        Generate().run(store, study)
+        Train().run(store, study)
         print(f"{options.models} models, {study.runs[0].parameters_counted:,} parameters each; {many} cores")
         for step in STEPS:
             seconds(store, study, step, 1)  # compiles
@@ -63,7 +68,8 @@ def main() -> None:
             one, each = (statistics.median(times) for times in zip(*pairs, strict=True))
             ratio = statistics.median(a / b for a, b in pairs)
             print(
-                f"{step:<8} one process {one:7.1f} s   {many} processes {each:7.1f} s   {ratio:5.2f} times", flush=True
+                f"{step.name:<8} one process {one:7.1f} s   {many} processes {each:7.1f} s   {ratio:5.2f} times",
+                flush=True,
             )
 
 

@@ -19,7 +19,7 @@ import torch
 from physlm.models import parse
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.generation import Prompt, generate
-from physlm.training.memory import keep_freed_memory
+from physlm.training.malloc import keep_freed_memory
 
 VOCABULARY = 65
 

@@ -24,7 +24,7 @@ from physlm.models.decoder import Decoder
 from physlm.models.gpt2 import Gpt2AbsoluteConfig
 from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
-from physlm.training.memory import keep_freed_memory
+from physlm.training.malloc import keep_freed_memory
 
 try:
     from transformers import GPT2Config, GPT2LMHeadModel

@@ -22,10 +22,11 @@ from pathlib import Path
 
 import polars as pl
 
-from physlm import catalog, experiment, steps
+from physlm import catalog, experiment
 from physlm.experiment import Experiment
+from physlm.steps.measure import Measure
 from physlm.store import Store, open_store
-from physlm.training import layout
+from physlm.training.config import CURVE_SOURCE
 
 TEXT = """
 apiVersion: physlm/v1
@@ -93,8 +94,8 @@ def wait_for_others(process: subprocess.Popen[str], victims: list[str]) -> None:
 
 
 def observations(store: Store, study: Experiment) -> pl.DataFrame:
-    steps.measure(store, study)
-    sources = [layout.CURVE_SOURCE, "knowledge_bits-v1", "loss-v1"]
+    Measure().run(store, study)
+    sources = [CURVE_SOURCE, "knowledge_bits-v1", "loss-v1"]
     return catalog.collect(store, [study.runs[0].run_id], sources)
 
 

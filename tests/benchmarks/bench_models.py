@@ -23,7 +23,7 @@ from physlm.models import ModelConfig, parse, registry
 from physlm.models.decoder import Decoder, initialise
 from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
-from physlm.training.memory import keep_freed_memory
+from physlm.training.malloc import keep_freed_memory
 
 VOCABULARY, BATCH, CONTEXT, STEPS = 69, 32, 32, 2
 CONTRACT = Path(__file__).parents[1] / "contracts" / "test_model.py"

@@ -31,7 +31,7 @@ from physlm.tasks.cfg import Cfg, CfgConfig
 from physlm.tasks.task import Stream
 from physlm.training.cohort import Cohort
 from physlm.training.config import OptimizerConfig
-from physlm.training.memory import keep_freed_memory
+from physlm.training.malloc import keep_freed_memory
 from physlm.training.packing import Packer, StreamSource
 
 STEPS, BATCH = 150, 32

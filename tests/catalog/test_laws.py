@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from physlm import catalog, fitting, steps
+from physlm import catalog, fitting
 from physlm import experiment as experiments
 from physlm.errors import CorruptObject, MissingObject, UserError
 from physlm.experiment import Experiment
 from physlm.laws.capacity import Capacity
-from physlm.store import LocalStore
-from physlm.training import layout
+from physlm.steps.fit import Fit, preregister
+from physlm.store import LocalStore, layout
 
 TEXT = """
 apiVersion: physlm/v1
@@ -56,24 +56,24 @@ def write_results(store: LocalStore, experiment: Experiment, tilt: float = 0.0) 
         shared |= {"training.exposures": exposures, "held_out": experiment.held_out(run), "chosen": True}
         rows += [{**shared, "measure": "learned_bits", "value": bits}, {**shared, "measure": "bits_max", "value": 5e4}]
         store.put_json(layout.completed_key(run.run_id), {"status": "trained"})
-    catalog.write(store, pl.DataFrame(rows), experiment.observations_key)
+    catalog.write(store, pl.DataFrame(rows), layout.observations_key(experiment.key))
 
 
 def test_a_registered_law_is_scored_once_and_catalogued(store: LocalStore, experiment: Experiment) -> None:
-    registration = steps.preregister(store, experiment)
+    registration = preregister(store, experiment)
     assert len(registration["held_out"]) == 6
-    assert steps.preregister(store, experiment) == registration
+    assert preregister(store, experiment) == registration
     write_results(store, experiment)
-    (fit,) = steps.fit(store, experiment)
+    (fit,) = Fit().run(store, experiment)
     assert fit.verdict == "supported"
-    key = catalog.preregistration.score_key(experiment.name, experiment.experiment_id, "capacity")
+    key = layout.score_key(experiment.name, experiment.experiment_id, "capacity")
     score = catalog.sealed.read(store, key)
     assert score["registration"] == registration["id"]
     assert len(score["held_out"]) == 3
 
     # Other results later give another fit, not another score.
     write_results(store, experiment, tilt=0.8)
-    (other,) = steps.fit(store, experiment)
+    (other,) = Fit().run(store, experiment)
     assert other.verdict != "supported"
     assert catalog.sealed.read(store, key) == score
     (entry,) = catalog.laws.catalogue(store)
@@ -85,7 +85,7 @@ def test_nothing_is_registered_after_a_held_out_run_has_started(store: LocalStor
     run = next(run for run in experiment.runs if experiment.held_out(run))
     store.put_json(layout.run_key(run.run_id), {})
     with pytest.raises(UserError, match=f"{run.run_id} has started already"):
-        steps.preregister(store, experiment)
+        preregister(store, experiment)
 
 
 def test_a_registration_needs_something_to_test(store: LocalStore) -> None:
@@ -94,24 +94,24 @@ def test_a_registration_needs_something_to_test(store: LocalStore) -> None:
         ("hold_out: {model.width: [24]}", "holds nothing out"),
     ):
         with pytest.raises(UserError, match=sentence):
-            steps.preregister(store, experiments.parse(TEXT.replace(line, "")))
+            preregister(store, experiments.parse(TEXT.replace(line, "")))
 
 
 def test_no_score_before_all_held_out_runs_have_finished(store: LocalStore, experiment: Experiment) -> None:
-    steps.preregister(store, experiment)
+    preregister(store, experiment)
     write_results(store, experiment)
     run = next(run for run in experiment.runs if experiment.held_out(run))
     store.delete(layout.completed_key(run.run_id))
-    steps.fit(store, experiment)
-    assert not store.exists(catalog.preregistration.score_key(experiment.name, experiment.experiment_id, "capacity"))
+    Fit().run(store, experiment)
+    assert not store.exists(layout.score_key(experiment.name, experiment.experiment_id, "capacity"))
 
 
 def test_edited_documents_are_told(store: LocalStore, experiment: Experiment) -> None:
-    registration = steps.preregister(store, experiment)
-    key = catalog.preregistration.registration_key(experiment.name, experiment.experiment_id)
+    registration = preregister(store, experiment)
+    key = layout.registration_key(experiment.name, experiment.experiment_id)
     store.put_json(key, {**registration, "held_out": registration["held_out"][:1]})
     with pytest.raises(CorruptObject, match="was changed after it was written"):
-        steps.preregister(store, experiment)
+        preregister(store, experiment)
 
 
 def study(lost: float) -> pl.DataFrame:

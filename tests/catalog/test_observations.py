@@ -11,7 +11,7 @@ import pytest
 from physlm import catalog
 from physlm.catalog import Moment, Observation
 from physlm.errors import CorruptObject
-from physlm.store import open_store
+from physlm.store import layout, open_store
 
 if TYPE_CHECKING:
     from tests.conftest import S3Server
@@ -26,8 +26,8 @@ ROWS = [
 def test_a_table_reads_back_as_it_was(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     table = catalog.table(RUN, "loss-v1", ROWS)
-    catalog.write(store, table, catalog.key("a1", "loss-v1"))
-    assert catalog.read(store, catalog.key("a1", "loss-v1")).equals(table)
+    catalog.write(store, table, layout.run_observations_key("a1", "loss-v1"))
+    assert catalog.read(store, layout.run_observations_key("a1", "loss-v1")).equals(table)
     assert table["model.width"].to_list() == [8, 8]
     assert table["value"].to_list() == [1.25, None]
     assert pl.read_parquet(tmp_path / "runs/a1/observations/loss-v1.parquet").equals(table)
@@ -37,7 +37,9 @@ def test_runs_of_different_tasks_share_a_table(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     other = {**RUN, "run_id": "b2", "model.heads": 4}
     for run in (RUN, other):
-        catalog.write(store, catalog.table(run, "loss-v1", ROWS), catalog.key(str(run["run_id"]), "loss-v1"))
+        catalog.write(
+            store, catalog.table(run, "loss-v1", ROWS), layout.run_observations_key(str(run["run_id"]), "loss-v1")
+        )
     table = catalog.collect(store, ["b2", "a1", "missing"], ["loss-v1", "missing"])
     assert table["run_id"].to_list() == ["a1", "a1", "b2", "b2"]
     assert table["model.heads"].to_list() == [None, None, 4, 4]
@@ -52,8 +54,8 @@ def test_nothing_collected_is_an_empty_table(tmp_path: Path) -> None:
 def test_a_table_from_before_there_were_probes_reads_with_empty_columns(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     old = catalog.table(RUN, "loss-v1", ROWS).drop("target", "layer", "position")
-    catalog.write(store, old, catalog.key("a1", "loss-v1"))
-    read = catalog.read(store, catalog.key("a1", "loss-v1"))
+    catalog.write(store, old, layout.run_observations_key("a1", "loss-v1"))
+    read = catalog.read(store, layout.run_observations_key("a1", "loss-v1"))
     assert read.select(old.columns).equals(old)
     assert read.select("target", "layer", "position").null_count().row(0) == (2, 2, 2)
     assert catalog.overall(catalog.collect(store, ["a1"], ["loss-v1"])).height == 2
@@ -67,7 +69,7 @@ def test_a_model_as_a_whole_is_told_from_its_layers(tmp_path: Path) -> None:
     assert table["layer"].to_list() == [None, 0, 1, None]
     assert catalog.overall(table)["value"].to_list() == [0.0]
     store = open_store(tmp_path)
-    catalog.write(store, table, catalog.key("a1", "probe-p-v1"))
+    catalog.write(store, table, layout.run_observations_key("a1", "probe-p-v1"))
     assert catalog.collect(store, ["a1"], ["probe-p-v1"]).height == 4
 
 
@@ -92,7 +94,7 @@ def test_memory_is_bounded_and_the_table_the_same(tmp_path: Path, cells: int) ->
     catalog.write_batch(store, "loss-v1", some)
     catalog.write_batch(store, "loss-v1", wide)
     for name, table in {**own, names[0]: some[names[0]]}.items():
-        catalog.write(store, table, catalog.key(name, "loss-v1"))
+        catalog.write(store, table, layout.run_observations_key(name, "loss-v1"))
     with catalog.gathered(store, names[::-1], ["loss-v1"], cells=cells) as scan:
         table = scan.collect()
     together = {**some, **wide, **own}
@@ -118,7 +120,7 @@ def test_runs_without_rows_are_observed_too(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     catalog.write_batch(store, "loss-v1", cohort(["a1"], 0))
     catalog.write_batch(store, "loss-v1", cohort(["b2"], 0))
-    catalog.write(store, cohort(["c3"], 2)["c3"], catalog.key("c3", "loss-v1"))
+    catalog.write(store, cohort(["c3"], 2)["c3"], layout.run_observations_key("c3", "loss-v1"))
     assert catalog.observed(store, ["a1", "b2", "c3", "d4"], "loss-v1") == {"a1", "b2", "c3"}
     assert catalog.collect(store, ["a1", "b2"], ["loss-v1"]).height == 0
 
@@ -145,7 +147,7 @@ def test_a_bucket_holds_batches_as_a_folder_does(
     for store in (bucket, folder):
         catalog.write_batch(store, "loss-v1", cohort(["a1", "b2"], 3))
         catalog.write_batch(store, "loss-v1", cohort(["b2", "c3"], 3))
-        catalog.write(store, cohort(["d4"], 3)["d4"], catalog.key("d4", "loss-v1"))
+        catalog.write(store, cohort(["d4"], 3)["d4"], layout.run_observations_key("d4", "loss-v1"))
         assert catalog.observed(store, ["a1", "d4", "e5"], "loss-v1") == {"a1", "d4"}
         with catalog.gathered(store, ["a1", "b2", "c3", "d4"], ["loss-v1"], cells=50) as table:
             assert catalog.write_scanned(store, table, "experiment/observations.parquet") == 12

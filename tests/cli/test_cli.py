@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from physlm import steps
+
 TINY = """
 apiVersion: physlm/v1
 kind: Experiment
@@ -181,7 +183,7 @@ def test_an_address_that_is_no_store_is_refused(folder: Path) -> None:
     assert "must be a folder's path, file:///a/path or s3://bucket/prefix, not ftp://" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "measure", "probe", "submit"])
+@pytest.mark.parametrize("command", ["run", "submit", *steps.registry])
 def test_help_has_an_example(command: str, folder: Path) -> None:
     assert f"Example: physlm {command} " in physlm(command, "--help", folder=folder).stdout
 

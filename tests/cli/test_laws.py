@@ -11,13 +11,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from physlm import experiment, fitting, laws, steps
+from physlm import experiment, fitting, laws
 from physlm.cli.app import app
 from physlm.errors import LawDataError, UserError
 from physlm.launch import planning
 from physlm.laws.chinchilla import Chinchilla
 from physlm.laws.skill import Skill
 from physlm.measures import accuracy
+from physlm.steps.measure import Measure
+from physlm.steps.plan import Plan
 from physlm.store import open_store
 from physlm.training.loop import Options, train
 
@@ -51,10 +53,10 @@ def test_accuracies_are_tested_for_being_no_more_than_chance(tmp_path: Path, mon
     file, store = tmp_path / "guessing.yaml", ["--store", str(tmp_path / "store")]
     file.write_text(GUESSING)
     made, opened = experiment.load(file), open_store(store[1])
-    steps.plan(opened, made)
+    Plan().run(opened, made)
     for cohort in planning.cohorts(made.runs):
         train(opened, cohort, Options(torch.device("cpu")))
-    steps.measure(opened, made)
+    Measure().run(opened, made)
     command = ["laws", "equivalent", str(file), *store, "--measure"]
     result = run(app, [*command, "accuracy", "--json"])
     assert result.exit_code == 0, result.output

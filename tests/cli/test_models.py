@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from physlm.cli.app import app
 from physlm.errors import ExperimentError
 from physlm.models import parse, registry
+from physlm.models.architecture import PARTS
 
 
 def ask(*arguments: str) -> str:
@@ -21,7 +22,7 @@ def ask(*arguments: str) -> str:
 
 
 def test_all_architectures_are_listed_with_what_they_need() -> None:
-    rows = json.loads(ask("list", "--vocabulary", "50", "--context", "32", "--json"))
+    rows = json.loads(ask("list", "--vocabulary", "50", "--context", "32", "--json"))["models"]
     assert list(rows) == list(registry)
     for name, row in rows.items():
         config = parse({"type": name})
@@ -31,6 +32,23 @@ def test_all_architectures_are_listed_with_what_they_need() -> None:
         assert row["summary"]
     table = ask("list")
     assert all(name in table for name in registry)
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_all_parts_are_listed_and_shown_with_their_knobs(kind: str) -> None:
+    rows = json.loads(ask("list", "--json"))[f"{kind}s"]
+    assert list(rows) == list(PARTS[kind])
+    table = ask("list")
+    for name, row in rows.items():
+        assert name in table
+        assert row["summary"]
+        if name in registry:  # an architecture is named after it, and shown
+            continue
+        shown = json.loads(ask("show", name, "--json"))
+        assert list(shown["knobs"]) == row["knobs"]
+        text = ask("show", name)
+        assert all(knob in text for knob in row["knobs"])
+        assert f"{name}.py" in text.replace("\n", "")
 
 
 def test_an_architecture_is_shown_as_its_knobs_are_set() -> None:
@@ -46,7 +64,7 @@ def test_an_architecture_is_shown_as_its_knobs_are_set() -> None:
 
 
 def test_what_cant_be_set_so_is_left_out_of_the_list() -> None:
-    rows = json.loads(ask("list", "--set", "group_size=2", "--json"))
+    rows = json.loads(ask("list", "--set", "group_size=2", "--json"))["models"]
     assert "llama" in rows
     assert "gla" not in rows
 
@@ -54,7 +72,7 @@ def test_what_cant_be_set_so_is_left_out_of_the_list() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["show", "lama"], r"model.type: 'lama' is not known; did you mean 'llama'\?"),
+        (["show", "lama"], r"'lama' is neither a model nor a part of one; did you mean 'llama'\?"),
         (["show", "gla", "--set", "widht=8"], r"model.widht: unknown key; did you mean 'width'\?"),
         (["show", "gla", "--set", "width"], r"'width' must be a knob and its value"),
         (["show", "gpt2", "--set", "heads=5"], "32 can't be split into 5 heads"),

@@ -28,6 +28,11 @@ from physlm.laws.capacity import Capacity
 from physlm.laws.noise import Binomial
 from physlm.measures import accuracy, kl, loss, mistakes, validity
 from physlm.probes import depth
+from physlm.steps.collect import Collect
+from physlm.steps.fit import Fit
+from physlm.steps.measure import Measure
+from physlm.steps.plan import Plan
+from physlm.steps.probe import Probe
 from physlm.store import Store, open_store
 from physlm.training.loop import Options, train
 
@@ -50,7 +55,7 @@ def columns(made: Experiment) -> list[str]:
 def test_its_experiment_can_be_planned_and_has_the_columns_that_the_law_reads(name: str, tmp_path: Path) -> None:
     law = laws.registry[name]
     made = experiment_of(law)
-    steps.plan(open_store(tmp_path), made)
+    Plan().run(open_store(tmp_path), made)
     reason = unsupported_reason(law, columns(made))
     assert reason is None, reason
 
@@ -95,14 +100,14 @@ def test_its_experiment_feeds_it(name: str, tmp_path: Path, monkeypatch: pytest.
     steps.check(made)
     for cohort in planning.cohorts(made.runs):
         train(store, cohort, Options(torch.device("cpu")))
-    for step in (steps.measure, steps.probe):
-        step(store, made, processes=1)  # this one, where all is made fast
-    steps.collect(store, made)
+    for step in (Measure, Probe):
+        step(processes=1).run(store, made)  # this one, where all is made fast
+    Collect().run(store, made)
     measured = catalog.read(store, f"{made.key}/observations.parquet")["measure"].drop_nulls().unique().sort()
     reason = unsupported_reason(law, columns(made), measured.to_list())
     assert reason is None, reason
     truth = simulate(store, made, law)
-    (fit,) = steps.fit(store, made) or pytest.fail(str(steps.fitted(store, made)[1]))
+    (fit,) = Fit().run(store, made) or pytest.fail(str(catalog.queries.fitted(store, made.key, made.file.laws)[1]))
     assert fit.converged, f"the fit of {name} to its own experiment does not converge"
     assert set(truth) == {e.name for e in fit.estimates}
     data = {variable: np.array(column) for variable, column in fit.data.items()}
@@ -125,7 +130,7 @@ def simulate(store: Store, made: Experiment, law: type[Law]) -> dict[str, float]
         catalog.write(store, tiny.plant(table, tiny.truth), key)
         return dict(tiny.truth)
     catalog.write(store, table, key)
-    rows = wide(law, steps.table_of(store, made, law.name))
+    rows = wide(law, catalog.queries.table_of(store, made.key, law.name))
     form = form_of(law, rows)
     known = {**law.example().truth, **tiny.truth}
     truth = {p.name: known.get(p.name, p.guesses[0]) for p in form.parameters}

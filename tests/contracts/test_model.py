@@ -142,6 +142,12 @@ def test_matrix_products_are_the_flops_of_the_formula(name: str) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_no_position_sees_the_future_unless_it_is_an_encoder(name: str, training: bool) -> None:
     decoder = decoder_of(name, [0, 1]).train(training)
+    for part in parts_of(decoder) if decoder.config.causal else ():
+        x = torch.randn(2, BATCH, CONTEXT, SIZE["width"], generator=torch.Generator().manual_seed(0))
+        changed = torch.cat([x[:, :, :40], -x[:, :, 40:]], 2)
+        with torch.no_grad():
+            before, after = (part(y.flatten(1, 2), BATCH).view(x.shape)[:, :, :40] for y in (x, changed))
+        assert_same(after, before, f"{whereabouts(part)} lets tokens see later ones")
     for at in (7, 40, 69):
         tokens = tokens_of(2)
         changed = tokens.clone()
@@ -155,8 +161,7 @@ def test_no_position_sees_the_future_unless_it_is_an_encoder(name: str, training
         assert_same(
             after[:, :, :at],
             before[:, :, :at],
-            f"states of the first {at} tokens change with a token after them, so a part sees the future; there are "
-            f"{parts_told(decoder)}",
+            f"states of the first {at} tokens change with a token after them, though no part lets them see it",
         )
 
 
@@ -213,9 +218,16 @@ def test_going_on_from_a_cache_equals_the_whole(name: str) -> None:
         decoder.step(part, cache).view(2, BATCH, part.shape[2], -1) for part in tokens.split([2, 37, 1, 1, 29], 2)
     ]
     assert cache.length == CONTEXT
-    assert_same(torch.cat(pieces, 2), whole, "going on from a cache gives other states than all tokens at once")
+    assert_same(
+        torch.cat(pieces, 2),
+        whole,
+        f"going on from a cache gives other states than all tokens at once; there are {parts_told(decoder)}",
+    )
     numbers, counted = cache.numbers / (2 * BATCH), decoder.config.cache_numbers(CONTEXT)
-    assert numbers == counted, f"the cache holds {numbers:g} numbers of a sequence, but `counts` say {counted}"
+    assert numbers == counted, (
+        f"the cache holds {numbers:g} numbers of a sequence, but `cached` in the `counts` of {parts_told(decoder)} "
+        f"come to {counted}"
+    )
 
 
 @every_model

@@ -200,7 +200,7 @@ def blind(task: Asks[Any]) -> dict[str, float]:
 
     def of_the_prompt(i: int) -> list[int]:
         tokens = [token for token in task.prompt(test, i).tolist() if token in written] or sorted(written)
-        return [int(random.choice(tokens)) for _ in wanted[i]]
+        return [tokens[place] for place in random.integers(0, len(tokens), len(wanted[i]))]
 
     def accuracy(answer: Callable[[int], list[int]]) -> float:
         verdicts = [task.verify(truth, np.array(answer(i), np.int32)) for i, truth in enumerate(test.truth)]

@@ -18,11 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physlm import experiment, runs, steps
+from physlm import experiment, runs
 from physlm.datasets import DataSet, open_dataset, read_evaluation, write_dataset, write_world
 from physlm.datasets import evaluations as sets
 from physlm.datasets.shards import cut
 from physlm.errors import CorruptObject, MissingObject, StoreError, UserError
+from physlm.steps.generate import Generate
 from physlm.store import open_store
 from physlm.store.local import LocalStore
 from physlm.tasks import Asks, HasEntropy, Instances, Stream, TaskConfig, registry, supports
@@ -366,7 +367,7 @@ measure: [loss]
 
 def test_the_step_generate_writes_each_world_once(store: LocalStore) -> None:
     study = experiment.parse(STUDY)
-    steps.generate(store, study)
+    Generate().run(store, study)
     first = content(store)
     worlds = {run.world_id for run in study.runs}
     assert len(worlds) == 2
@@ -376,7 +377,7 @@ def test_the_step_generate_writes_each_world_once(store: LocalStore) -> None:
         for name in ("card.json", "card.md", "vocabulary.json", "evaluations/test.parquet", "evaluations/full.parquet")
     }
     before = times(store)
-    steps.generate(store, study)
+    Generate().run(store, study)
     assert times(store) == before
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from physlm import catalog, experiment, steps
-from physlm.store import Store, open_store
+from physlm.store import Store, layout, open_store
 
 if TYPE_CHECKING:
     from tests.conftest import S3Server
@@ -52,7 +52,7 @@ def run(store: str, *options: str, text: str = TINY, folder: Path) -> subprocess
 
 def observations(store: Store) -> pl.DataFrame:
     key = experiment.parse(TINY, steps.known_names()).key
-    return catalog.read(store, f"{key}/observations.parquet").sort("run_id", "measure", "layer", "tokens")
+    return catalog.read(store, layout.observations_key(key)).sort("run_id", "measure", "layer", "tokens")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_specs_are_compiled_without_secrets_for_unprivileged_pods(tmp_path: Path
     command = [sys.executable, "-m", "physlm_pipelines.compile", str(tmp_path)]
     subprocess.run(command, check=True, env=os.environ | {"PHYSLM_IMAGE": image}, capture_output=True)
     compiled = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.yaml")}
-    names = ("plan", "generate", "train", "measure", "probe", "collect", "fit", "report")
+    names = [step.name for step in steps.in_order()]
     assert sorted(compiled) == sorted(
         [*(f"components/compiled/{n}.yaml" for n in names), "pipelines/compiled/discover.yaml"]
     )

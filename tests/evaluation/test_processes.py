@@ -13,11 +13,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from physlm import catalog, experiment, probes, steps
+from physlm import catalog, experiment, measures, probes, steps
 from physlm.errors import PhyslmError
 from physlm.evaluation import jobs
 from physlm.experiment import Experiment
 from physlm.steps import Event
+from physlm.steps.measure import Measure
+from physlm.steps.probe import Probe
+from physlm.steps.train import Train
 from physlm.store import Store, open_store
 
 TEXT = """
@@ -45,7 +48,7 @@ def study() -> Experiment:
 def trained(study: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with its models, observed by one process."""
     root = tmp_path_factory.mktemp("trained")
-    steps.train(open_store(str(root)), study, processes=1)
+    Train(processes=1).run(open_store(str(root)), study)
     return root
 
 
@@ -61,7 +64,7 @@ def copied(root: Path, to: Path) -> Store:
 
 def observed(store: Store, study: Experiment) -> pl.DataFrame:
     sources = [
-        *(steps.measures.find(name).source() for name in study.measures),
+        *(measures.find(name).source() for name in study.measures),
         *(probes.make(name, knobs).source for name, knobs in study.probes.items()),
     ]
     return catalog.collect(store, [run.run_id for run in study.runs], sources)
@@ -78,9 +81,9 @@ def test_many_see_what_one_sees_and_do_nothing_twice(
 ) -> None:
     alone, together = copied(trained, tmp_path / "one"), copied(trained, tmp_path / "many")
     heard: list[Event] = []
-    for step in (steps.measure, steps.probe):
-        step(alone, study, processes=1)
-        step(together, study, heard.append, processes=processes, nproc=nproc)
+    for step in (Measure, Probe):
+        step(processes=1).run(alone, study)
+        step(processes=processes, nproc=nproc).run(together, study, heard.append)
     assert list((tmp_path / "many" / study.key / "jobs").iterdir())
     assert not (tmp_path / "one" / study.key / "jobs").exists()
     one, many = observed(alone, study), observed(together, study)
@@ -95,8 +98,8 @@ def test_many_see_what_one_sees_and_do_nothing_twice(
         assert done[-1] == pytest.approx(total)
     heard.clear()
     stored = modified(tmp_path / "many")
-    for step in (steps.measure, steps.probe):
-        step(together, study, heard.append, processes=processes, nproc=nproc)
+    for step in (Measure, Probe):
+        step(processes=processes, nproc=nproc).run(together, study, heard.append)
     assert not heard
     assert stored == modified(tmp_path / "many")
 
@@ -107,16 +110,17 @@ def test_the_failure_of_one_is_told(study: Experiment, trained: Path, tmp_path: 
     (damaged,) = (tmp_path / "store" / "runs" / study.runs[0].run_id).rglob("*.safetensors")
     damaged.write_bytes(b"not a model")
     with pytest.raises(PhyslmError, match="shard"):
-        steps.measure(store, study, processes=2)
+        Measure(processes=2).run(store, study)
 
 
 STARTER = """
 import sys
 from physlm import experiment, steps
 from physlm.evaluation import jobs
+from physlm.steps.probe import Probe
 from physlm.store import open_store
 jobs._WORTH_A_PROCESS = 0
-steps.probe(open_store(sys.argv[1]), experiment.parse(sys.argv[2], steps.known_names()), processes=2)
+Probe(processes=2).run(open_store(sys.argv[1]), experiment.parse(sys.argv[2], steps.known_names()))
 """
 
 
@@ -124,7 +128,7 @@ def test_no_process_outlives_a_killed_starter(tmp_path: Path) -> None:
     text = TEXT.replace("type: parity, length: 6", "type: igsm, max_op: 3").replace("tokens: 2000", "tokens: 300")
     text = text.replace("linear", "{type: v, instances: 30, steps: 1000000}")
     study = experiment.parse(text, steps.known_names())
-    steps.train(open_store(str(tmp_path)), study, processes=1)
+    Train(processes=1).run(open_store(str(tmp_path)), study)
     workers: list[int] = []
     with subprocess.Popen([sys.executable, "-c", STARTER, str(tmp_path), text], stderr=subprocess.PIPE) as starter:
         try:

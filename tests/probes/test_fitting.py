@@ -10,9 +10,10 @@ from sklearn.preprocessing import StandardScaler
 
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config
+from physlm.models.hidden_states import changed_input
 from physlm.probes.fitting import softmax
 from physlm.probes.fitting.lbfgs import minimise
-from physlm.probes.fitting.states import all_states, states, updated
+from physlm.probes.fitting.states import all_states, states
 from physlm.probes.fitting.whitening import whitening
 
 
@@ -47,7 +48,7 @@ def test_rows_may_be_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_updated_embedding_is_what_the_first_block_sees() -> None:
     decoder = make(1)
     tokens = torch.zeros(1, 2, 3, dtype=torch.int64)
-    with updated(decoder, lambda x: x * 0 + decoder.embedding[:, 4:5]):
+    with changed_input(decoder.blocks[0], lambda x: x * 0 + decoder.embedding[:, 4:5]):
         changed = decoder(tokens)
     torch.testing.assert_close(changed, decoder(tokens + 4))
 

@@ -18,8 +18,8 @@ from physlm.catalog import Observation
 from physlm.experiment import Experiment
 from physlm.fitting import Fit
 from physlm.runs import Run
-from physlm.store import LocalStore, Store
-from physlm.training import layout
+from physlm.store import LocalStore, Store, layout
+from physlm.training.config import CURVE_SOURCE
 
 EXPERIMENT = """\
 # How the page is tried out.
@@ -98,12 +98,12 @@ def _simulate(
     table = pl.concat(frames, how="diagonal_relaxed").with_columns(
         pl.lit(parsed.name).alias("experiment"), pl.col("run_id").is_in(held_out).alias("held_out")
     )
-    catalog.write(store, table, parsed.observations_key)
+    catalog.write(store, table, layout.observations_key(parsed.key))
     return parsed
 
 
 def _fit_laws(store: Store, experiment: Experiment) -> list[Fit]:
-    table = catalog.read(store, experiment.observations_key).sort("tokens")
+    table = catalog.read(store, layout.observations_key(experiment.key)).sort("tokens")
     final = table.group_by("run_id", "measure", maintain_order=True).last()
     fits = [fitting.fit(name, final, hold_out=pl.col("held_out"), resamples=200) for name in experiment.file.laws]
     for fit in fits:
@@ -146,7 +146,7 @@ def _simulate_run(store: Store, run: Run, *, diverged: bool) -> list[pl.DataFram
             "seconds": round(4e-6 * tokens, 3),
         },
     )
-    frames = [catalog.table(run.description(), layout.CURVE_SOURCE, curve)]
+    frames = [catalog.table(run.description(), CURVE_SOURCE, curve)]
     if not diverged:
         at = run.moment(tokens, instances)
         share = 1 / run.parameters_counted

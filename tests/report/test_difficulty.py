@@ -13,7 +13,7 @@ from physlm.experiment import Experiment
 from physlm.report import difficulty, page
 from physlm.report.conditions import conditions
 from physlm.report.page_data import gather
-from physlm.store import LocalStore
+from physlm.store import LocalStore, layout
 
 Simulate = Callable[..., Experiment]
 ROWS = [
@@ -33,7 +33,7 @@ ROWS = [
 def measured(simulate: Simulate, store: LocalStore, text: str) -> Experiment:
     small = text.replace("[8, 12, 16, 20, 24]", "[8, 12]").replace("exposures: [100, 300, 1000]", "exposures: [100]")
     experiment = simulate(small.replace("hold_out: {model.width: [24]}\n", ""))
-    key = experiment.observations_key
+    key = layout.observations_key(experiment.key)
     table = catalog.read(store, key)
     one = table.filter(pl.col("measure") == "loss")
     width = pl.col("model.width")

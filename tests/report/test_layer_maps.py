@@ -13,7 +13,7 @@ from physlm import catalog
 from physlm.catalog import Moment, Observation
 from physlm.experiment import Experiment
 from physlm.report import page
-from physlm.store import LocalStore
+from physlm.store import LocalStore, layout
 
 Simulate = Callable[..., Experiment]
 
@@ -45,7 +45,7 @@ def rows(shift: float) -> list[Observation]:
 @pytest.fixture
 def tree(simulate: Simulate, store: LocalStore, text: str) -> Element:
     experiment = simulate(text)
-    key = experiment.observations_key
+    key = layout.observations_key(experiment.key)
     tables = [catalog.read(store, key)]
     for run in experiment.runs:
         shift = 0.01 if run.seed else -0.01

@@ -15,7 +15,7 @@ from physlm.errors import MissingObject
 from physlm.experiment import Experiment, parse
 from physlm.fitting import Fit
 from physlm.report import formatting, page
-from physlm.store import LocalStore
+from physlm.store import LocalStore, layout
 
 Simulate = Callable[..., Experiment]
 FitLaws = Callable[[Experiment], list[Fit]]
@@ -203,4 +203,4 @@ def test_a_thousand_runs_make_a_small_page(text: str, simulate: Simulate, store:
     assert len(html.encode()) < 1_000_000
     captions = " ".join(words(caption) for caption in tree.iter("caption"))
     assert "60 of 500, evenly spread over the grid" in captions
-    assert experiment.observations_key in html
+    assert layout.observations_key(experiment.key) in html

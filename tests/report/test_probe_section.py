@@ -15,7 +15,7 @@ from physlm import catalog
 from physlm.catalog import Moment, Observation
 from physlm.experiment import Experiment
 from physlm.report import page
-from physlm.store import LocalStore
+from physlm.store import LocalStore, layout
 
 Simulate = Callable[..., Experiment]
 
@@ -56,7 +56,7 @@ def draw(simulate: Simulate, store: LocalStore, text: str) -> Callable[[str | No
 
     def drawn(axis: str | None) -> tuple[str, Element]:
         experiment = simulate(text.replace("laws: [capacity]", "laws: []\nprobe: [x]"))
-        key = experiment.observations_key
+        key = layout.observations_key(experiment.key)
         tables = [catalog.read(store, key)]
         for run in experiment.runs:
             shift = 0.01 if run.seed else -0.01

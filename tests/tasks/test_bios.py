@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from physlm.errors import UserError
 from physlm.people import ATTRIBUTES, FACTS, World, pools
+from physlm.people.labels import GENDER, NAME, VALUE
+from physlm.people.schedule import BIOGRAPHY, CELEBRITY, JUNK, QUESTION
 from physlm.people.templates import QUESTIONS, SENTENCES
 from physlm.tasks import bios as bios_module
-from physlm.tasks.biographies import BIOGRAPHY, CELEBRITY, GENDER, JUNK, NAME, QUESTION, VALUE
 from physlm.tasks.bios import Bios, BiosConfig
 from physlm.tasks.capabilities import HasEntropy, unsupported_reason
 from physlm.tasks.task import Instances, Stream

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from physlm.people import FACTS
-from physlm.tasks.biographies import NAME, QUESTION, VALUE
-from physlm.tasks.manipulation import KINDS, NOUNS, Manipulation, ManipulationConfig
+from physlm.people.labels import NAME, VALUE
+from physlm.people.question_kinds import KINDS, NOUNS
+from physlm.people.schedule import QUESTION
+from physlm.tasks.manipulation import Manipulation, ManipulationConfig
 from physlm.tasks.task import Stream
 
 TRAIN, TEST = Stream("train", 2), Stream("test", 2)

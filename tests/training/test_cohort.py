@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.gpt2 import Gpt2Config, Gpt2ExpertsConfig
-from physlm.training.cohort import Cohort, parts
+from physlm.training.cohort import Cohort, micro_batches
 from physlm.training.config import OptimizerConfig
 from physlm.training.loss import token_losses, weighted_loss
 from physlm.training.ranks import Ranks
@@ -81,7 +81,7 @@ def test_the_balance_loss_of_experts_counts_once_however_many_passes_a_step_take
 
     def after_a_step(at_once: int | None, **knobs: float) -> tuple[Tensor, Tensor, Tensor]:
         config = model.model_copy(update=knobs)
-        cohort = Cohort(config, VOCABULARY, [OPTIMIZERS[0]], [0], CPU, windows_at_once=at_once)
+        cohort = Cohort(config, VOCABULARY, [OPTIMIZERS[0]], [0], CPU, micro_batch_size=at_once)
         return *cohort.step(tokens, wanted, [1.0]), cohort.first
 
     whole, parts = after_a_step(None), after_a_step(at_once)
@@ -95,8 +95,8 @@ def test_parts_of_a_batch_are_all_of_it() -> None:
     tokens = torch.randint(0, VOCABULARY, (2, 7, 9))
     wanted = torch.rand(2, 7, 9) < 0.7
     for ranks in (1, 2, 3):
-        found = [part for rank in range(ranks) for part in parts(tokens, wanted, Ranks(rank, ranks), 2)]
-        assert sum(part.share for part in found) == pytest.approx(1)
+        found = [part for rank in range(ranks) for part in micro_batches(tokens, wanted, Ranks(rank, ranks), 2)]
+        assert sum(part.fraction for part in found) == pytest.approx(1)
         torch.testing.assert_close(sum(part.weights.sum(1) for part in found), torch.ones(2))
         assert sum(part.inputs.shape[1] for part in found) == 7
 

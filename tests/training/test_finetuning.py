@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from physlm import experiment, steps
+from physlm import experiment
 from physlm.errors import ExperimentError, Interrupted
 from physlm.experiment import Experiment
 from physlm.models import parse
 from physlm.models.decoder import initialise
 from physlm.runs import Run
-from physlm.store import Store, open_store
-from physlm.training import layout
+from physlm.steps.plan import summary
+from physlm.steps.train import Train
+from physlm.store import Store, layout, open_store
 from physlm.training.checkpoints import load_model
 from physlm.training.config import LoraConfig, OptimizerConfig
 from physlm.training.loop import Options, train
@@ -46,13 +47,13 @@ STUDIES = {
 
 def test_a_plan_counts_the_runs_that_others_go_on_from_once() -> None:
     study = STUDIES["full"]
-    plan = steps.summary(study)
+    plan = summary(study)
     assert (plan["runs"], plan["runs_before"], plan["cohorts"]) == (2, 2, 2)
     parents = [run.parent for run in study.runs if run.parent is not None]
     assert plan["tokens"] == sum(run.tokens for run in (*study.runs, *parents)) > sum(run.tokens for run in study.runs)
     assert plan["flops"] == pytest.approx(sum(run.flops for run in (*study.runs, *parents)))
     two = experiment.parse(TEXT + "vary: {training.optimizer.lr: [1e-3, 3e-3]}\n")
-    assert steps.summary(two)["runs_before"] == 2  # one for each seed, whatever comes after it
+    assert summary(two)["runs_before"] == 2  # one for each seed, whatever comes after it
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_a_stopped_cohort_goes_on_exactly(kind: str, tuned: Store, tmp_path: Pat
 def test_the_step_trains_parents_and_then_their_children(tmp_path: Path) -> None:
     study = experiment.parse(STUDIES["lora"].source.replace("seeds: [0, 1]", "seeds: [0]"))
     store = open_store(tmp_path)
-    steps.train(store, study, processes=1)
+    Train(processes=1).run(store, study)
     assert len(study.by_id) == 2
     assert all(store.exists(layout.completed_key(run_id)) for run_id in study.by_id)
 

@@ -20,9 +20,9 @@ from physlm import catalog, experiment
 from physlm.errors import Interrupted
 from physlm.experiment import Experiment
 from physlm.runs import Run
-from physlm.store import Store, open_store
-from physlm.training import layout
+from physlm.store import Store, layout, open_store
 from physlm.training.checkpoints import load_model, load_state
+from physlm.training.config import CURVE_SOURCE
 from physlm.training.loop import Options, Progress, train
 
 TEXT = """
@@ -57,7 +57,7 @@ def undisturbed(study: Experiment, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def curves(store: Store, runs: Sequence[Run]) -> pl.DataFrame:
-    return catalog.collect(store, [run.run_id for run in runs], [layout.CURVE_SOURCE])
+    return catalog.collect(store, [run.run_id for run in runs], [CURVE_SOURCE])
 
 
 def test_budgets_are_met_exactly(study: Experiment, undisturbed: Store) -> None:

@@ -15,9 +15,9 @@ from physlm.errors import ExperimentError, Interrupted
 from physlm.evaluation import running
 from physlm.measures import find
 from physlm.runs import Run
-from physlm.store import Store, open_store
-from physlm.training import layout
+from physlm.store import Store, layout, open_store
 from physlm.training.checkpoints import load_model
+from physlm.training.config import CURVE_SOURCE
 from physlm.training.loop import Options, train
 from physlm.training.masking import mask
 from physlm.training.mixing import feed
@@ -106,7 +106,7 @@ def test_an_encoder_learns_to_tell_hidden_tokens(trained: Store, runs: tuple[Run
         assert loss["floor"] is None
         assert loss["value"] < 0.1 * log(8)
         assert accuracy["value"] > 0.95
-        curve = catalog.collect(trained, [run.run_id], [layout.CURVE_SOURCE]).sort("tokens")["value"].to_list()
+        curve = catalog.collect(trained, [run.run_id], [CURVE_SOURCE]).sort("tokens")["value"].to_list()
         assert curve[0] > log(8) - 0.2
         assert curve[-1] == pytest.approx(loss["value"], abs=0.1)  # both of tokens hidden in the same way
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from physlm import experiment, runs, steps
+from physlm import experiment, runs
 from physlm.errors import Interrupted
 from physlm.runs import Run
-from physlm.store import open_store
+from physlm.steps.generate import Generate
+from physlm.store import layout, open_store
 from physlm.tasks.task import Stream
-from physlm.training import layout
 from physlm.training.checkpoints import load_model
 from physlm.training.loop import Options, train
 from physlm.training.mixing import feed
@@ -127,7 +127,7 @@ def test_a_stopped_run_goes_on_exactly(by: str, tmp_path: Path) -> None:
 
 def test_the_worlds_of_all_streams_are_written(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    steps.generate(store, experiment.parse(TEXT))
+    Generate().run(store, experiment.parse(TEXT))
     people = sorted(store.get_json(key)["task"]["people"] for key in store.list("worlds/") if key.endswith("card.json"))
     assert people == [60, 60, 200]
 

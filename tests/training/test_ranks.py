@@ -23,10 +23,10 @@ from physlm.experiment import Experiment
 from physlm.models.gpt2 import Gpt2Config
 from physlm.runs import Run
 from physlm.store import Store, open_store
-from physlm.training import layout, rank_assignment
+from physlm.training import rank_assignment
 from physlm.training.checkpoints import load_model
 from physlm.training.cohort import Cohort
-from physlm.training.config import OptimizerConfig
+from physlm.training.config import CURVE_SOURCE, OptimizerConfig
 from physlm.training.loop import Options, train
 
 TEXT = """
@@ -69,7 +69,7 @@ def run(command: Sequence[str]) -> list[dict[str, float]]:
 
 
 def curves(store: Store, runs: Sequence[Run]) -> pl.DataFrame:
-    return catalog.collect(store, [run.run_id for run in runs], [layout.CURVE_SOURCE])
+    return catalog.collect(store, [run.run_id for run in runs], [CURVE_SOURCE])
 
 
 def assert_same(ours: Store, theirs: Store, runs: Sequence[Run], tolerance: float = TOLERANCE) -> None:
@@ -218,7 +218,7 @@ def test_gradients_accumulate_over_passes() -> None:
     wanted = torch.rand(2, 7, 9, generator=torch.Generator().manual_seed(1)) < 0.7
     found = []
     for at_once in (None, 1, 3, 7, 100):
-        cohort = Cohort(Gpt2Config(width=16), 11, [OptimizerConfig()] * 2, [0, 1], CPU, windows_at_once=at_once)
+        cohort = Cohort(Gpt2Config(width=16), 11, [OptimizerConfig()] * 2, [0, 1], CPU, micro_batch_size=at_once)
         found.append([*cohort.step(tokens, wanted, [1.0, 0.5]), cohort.values])
     for other in found[1:]:
         for ours, theirs in zip(other, found[0], strict=True):

@@ -10,12 +10,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from physlm import catalog, experiment, runs, steps
+from physlm import catalog, experiment, runs
 from physlm.errors import ExperimentError, Interrupted
 from physlm.launch import planning
-from physlm.store import Store, open_store
-from physlm.training import layout
-from physlm.training.config import ScheduleConfig
+from physlm.steps.plan import summary
+from physlm.store import Store, layout, open_store
+from physlm.training.config import CURVE_SOURCE, ScheduleConfig
 from physlm.training.loop import Options, Progress, train
 from physlm.training.schedules import lr_factor
 
@@ -80,7 +80,7 @@ def test_what_makes_no_sense_is_refused(knobs: dict[str, object], reason: str) -
 
 
 def curves(store: Store, runs: tuple[runs.Run, ...]) -> pl.DataFrame:
-    return catalog.collect(store, [run.run_id for run in runs], [layout.CURVE_SOURCE])
+    return catalog.collect(store, [run.run_id for run in runs], [CURVE_SOURCE])
 
 
 def test_several_budgets_from_one_run(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_plan_counts_what_runs_share_once() -> None:
     expected = 0.75 * longest + 0.25 * each
     assert study.tokens == round(2 * expected) < sum(run.tokens for run in study.runs)
     assert study.flops == pytest.approx(study.tokens * study.runs[0].flops_per_token)
-    assert steps.summary(study)["tokens"] == study.tokens
+    assert summary(study)["tokens"] == study.tokens
     # The trunk goes as far as the longest that any of them needs.
     many = experiment.parse(
         TEXT.replace(

@@ -1,20 +1,20 @@
 """The catalogue: what was observed, for ever."""
 
-from physlm.catalog import laws, preregistration, sealed
+from physlm.catalog import laws, preregistration, queries, sealed
 from physlm.catalog.batches import observed, write_batch
 from physlm.catalog.gathering import collect, gathered, scanned, write_scanned
-from physlm.catalog.observations import Moment, Observation, key, overall, read, table, write
+from physlm.catalog.observations import Moment, Observation, overall, read, table, write
 
 __all__ = [
     "Moment",
     "Observation",
     "collect",
     "gathered",
-    "key",
     "laws",
     "observed",
     "overall",
     "preregistration",
+    "queries",
     "read",
     "scanned",
     "sealed",

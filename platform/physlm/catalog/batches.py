@@ -17,7 +17,8 @@ from typing import TypeVar
 
 import polars as pl
 
-from physlm.catalog.observations import encoded, key
+from physlm.catalog.observations import encoded
+from physlm.store import layout
 from physlm.store.store import Store
 
 _READERS = 16  # a remote store answers slowly
@@ -31,19 +32,20 @@ def write_batch(store: Store, source: str, tables: Mapping[str, pl.DataFrame]) -
     if not tables:
         return
     data = encoded(pl.concat(tables.values(), how="diagonal_relaxed"))
-    at = f"observations/{source}/{hashlib.sha256(data).hexdigest()[:32]}"
-    store.put(f"{at}.parquet", data)
+    digest = hashlib.sha256(data).hexdigest()[:32]
+    store.put(layout.batch_key(source, digest), data)
     runs = sorted(tables)
     # Of runs without rows the tables are alike, so what makes it count is named by the runs as well.
-    store.put_json(f"{at}.{hashlib.sha256(','.join(runs).encode()).hexdigest()[:8]}.json", {"runs": runs})
+    runs_digest = hashlib.sha256(",".join(runs).encode()).hexdigest()[:8]
+    store.put_json(layout.batch_index_key(source, digest, runs_digest), {"runs": runs})
 
 
 def batches(store: Store, source: str) -> dict[str, str]:
     """By run id, the key of the batch that holds the run's observations from this source."""
-    indexes = (found for found in store.list(f"observations/{source}/") if found.endswith(".json"))
+    indexes = (found for found in store.list(layout.batches_prefix(source)) if layout.batch_of_index(found))
     placed: dict[str, str] = {}
     for index, document in concurrently(lambda index: (index, store.get_json(index)), indexes):
-        at = f"{index.rsplit('.', 2)[0]}.parquet"
+        at = str(layout.batch_of_index(index))
         for run_id in document["runs"]:
             placed.setdefault(run_id, at)
     return placed
@@ -54,7 +56,7 @@ def observed(store: Store, runs: Iterable[str], source: str) -> set[str]:
     placed = batches(store, source)
 
     def look(run_id: str) -> tuple[str, bool]:
-        return run_id, run_id in placed or store.exists(key(run_id, source))
+        return run_id, run_id in placed or store.exists(layout.run_observations_key(run_id, source))
 
     return {run_id for run_id, found in concurrently(look, runs) if found}
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import polars as pl
 
 from physlm.catalog.batches import batches, concurrently
-from physlm.catalog.observations import OBSERVATION_SCHEMA, key, read, whole
+from physlm.catalog.observations import OBSERVATION_SCHEMA, read, whole
 from physlm.errors import CorruptObject, MissingObject
+from physlm.store import layout
 from physlm.store.store import Store
 
 _CELLS = 1 << 23  # of a spill and of a part: some 100 MB
@@ -87,7 +88,7 @@ def _tables(store: Store, runs: Sequence[str], source: str) -> Iterator[pl.DataF
 
     def own(run_id: str) -> pl.DataFrame | None:
         try:
-            return read(store, key(run_id, source))
+            return read(store, layout.run_observations_key(run_id, source))
         except MissingObject:
             return None
 

@@ -18,6 +18,7 @@ from physlm.catalog import sealed
 from physlm.errors import CorruptObject, UserError
 from physlm.fitting import Fit
 from physlm.laws import describe
+from physlm.store import layout
 from physlm.store.store import Store
 
 Status = Literal["holds", "refuted", "undecided"]
@@ -102,7 +103,7 @@ def record(store: Store, fit: Fit, source: str, score: str | None = None) -> str
         ][:_COUNTER_EXAMPLES],
     }
     identity = sealed.digest(document)
-    sealed.seal(store, f"laws/{fit.law}/{identity}.json", document)
+    sealed.seal(store, layout.evidence_key(fit.law, identity), document)
     return f"{fit.law}@{identity}"
 
 
@@ -111,13 +112,13 @@ def cite(store: Store, citation: str) -> dict[str, Any]:
     law, at, identity = citation.partition("@")
     if not (law and at and identity):
         raise UserError(f"{citation!r} cites nothing; write LAW@ID, as `physlm laws catalog` shows")
-    return sealed.read(store, f"laws/{law}/{identity}.json")
+    return sealed.read(store, layout.evidence_key(law, identity))
 
 
 def catalogue(store: Store) -> Iterator[Entry]:
     """All laws with evidence, by name."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for key in store.list("laws/"):
+    for key in store.list(layout.evidence_prefix()):
         try:
             document = sealed.read(store, key)
             law = str(document["law"])

@@ -107,11 +107,6 @@ def table(run: Mapping[str, Any], source: str, rows: Iterable[tuple[Moment, Obse
     )
 
 
-def key(run_id: str, source: str) -> str:
-    """Where the observations of a run from one source are stored."""
-    return f"runs/{run_id}/observations/{source}.parquet"
-
-
 def write(store: Store, frame: pl.DataFrame, object_key: str) -> None:
     """Store a table of observations as Parquet."""
     store.put(object_key, encoded(frame))

@@ -13,19 +13,10 @@ from physlm.catalog import sealed
 from physlm.errors import MissingObject, UserError
 from physlm.fitting import Fit
 from physlm.laws import describe, registry
+from physlm.store import layout
 from physlm.store.store import Store
 
 LEVEL, RESAMPLES = 0.95, 1000  # of the intervals that registered laws are judged by
-
-
-def registration_key(name: str, experiment_id: str) -> str:
-    """Where an experiment's registration is stored."""
-    return f"preregistrations/{name}/{experiment_id}/registration.json"
-
-
-def score_key(name: str, experiment_id: str, law: str) -> str:
-    """Where the score of a registered law is stored."""
-    return f"preregistrations/{name}/{experiment_id}/{law}-score.json"
 
 
 def register(
@@ -35,7 +26,7 @@ def register(
 
     Raises UserError if nothing can be tested, or if a held-out run has started.
     """
-    key = registration_key(name, experiment_id)
+    key = layout.registration_key(name, experiment_id)
     if store.exists(key):
         return sealed.read(store, key)
     if not laws:
@@ -45,7 +36,7 @@ def register(
             f"the experiment {name} holds nothing out, so nothing can be tested; add conditions to hold_out"
         )
     for run_id in held_out:
-        if any(True for _ in store.list(f"runs/{run_id}/")):
+        if any(True for _ in store.list(layout.run_prefix(run_id))):
             raise UserError(
                 f"the held-out run {run_id} has started already, so its laws can't be registered before; "
                 "hold out conditions that nobody has run"
@@ -67,7 +58,7 @@ def register(
 def find(store: Store, name: str, experiment_id: str) -> dict[str, Any] | None:
     """An experiment's registration, if it has one."""
     try:
-        return sealed.read(store, registration_key(name, experiment_id))
+        return sealed.read(store, layout.registration_key(name, experiment_id))
     except MissingObject:
         return None
 
@@ -78,7 +69,7 @@ def score(store: Store, registration: Mapping[str, Any], fit: Fit, finished: Seq
     finished: the runs that have ended, diverged ones included. Raises UserError if the law is another than the
     registered one.
     """
-    key = score_key(registration["experiment"], registration["experiment_id"], fit.law)
+    key = layout.score_key(registration["experiment"], registration["experiment_id"], fit.law)
     if store.exists(key):
         return sealed.read(store, key)
     if fit.law not in registration["laws"] or not set(registration["held_out"]) <= set(finished):

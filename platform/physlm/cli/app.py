@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import designs, experiments, laws, models, tasks
+from physlm.cli import designs, experiments, laws, models, steps, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -40,3 +40,4 @@ models.add_to(app)
 tasks.add_to(app)
 laws.add_to(app)
 designs.add_to(app)
+steps.add_to(app)

@@ -10,12 +10,14 @@ import polars as pl
 import typer
 import yaml
 
-from physlm import designs, fitting, laws, steps
+from physlm import designs, fitting, laws
+from physlm.catalog import queries
 from physlm.cli import console
-from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption, load
+from physlm.cli.arguments import DEFAULT_STORE, Json, StoreOption, load
 from physlm.errors import LawDataError, UserError
 from physlm.fitting import tables
 from physlm.fitting.design import narrow_enough, next_conditions
+from physlm.steps.collect import Collect
 from physlm.store import open_store
 
 
@@ -66,8 +68,8 @@ def next_(
         opened = open_store(store)
         found = []
         for each in done:
-            steps.collect(opened, each)
-            found.append(steps.table_of(opened, each, law))
+            Collect().run(opened, each)
+            found.append(queries.table_of(opened, each.key, law))
         last = pl.concat(found, how="diagonal_relaxed").unique(["run_id", "measure"], maintain_order=True)
         fit = fitting.fit(law, last, compare=False)
         name = _quantity(fit, quantity)

@@ -11,16 +11,19 @@ import polars as pl
 import typer
 from rich.table import Table
 
-from physlm import fitting, laws, steps
+from physlm import fitting, laws
 from physlm.catalog import laws as known
+from physlm.catalog import queries
 from physlm.cli import console
-from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption, load
+from physlm.cli.arguments import DEFAULT_STORE, Json, StoreOption, load
 from physlm.errors import LawDataError, UserError
 from physlm.fitting import advice, tables
 from physlm.fitting.equivalence import equivalence
 from physlm.fitting.pooling import universality
 from physlm.fitting.robustness import robustness
 from physlm.fitting.two_step import chain
+from physlm.steps import fit as fit_step
+from physlm.steps.collect import Collect
 from physlm.store import open_store
 
 Name = Annotated[str, typer.Argument(metavar="LAW", help="The law's name; `physlm laws list` shows them.")]
@@ -89,16 +92,16 @@ def fit(
     """
     if file.suffix in (".yaml", ".yml"):
         experiment, opened = load(file), open_store(store)
-        steps.collect(opened, experiment)
+        Collect().run(opened, experiment)
         if then is not None:
-            both = [steps.table_of(opened, experiment, name) for name in _known(law, then)]
+            both = [queries.table_of(opened, experiment.key, name) for name in _known(law, then)]
             table = pl.concat(both, how="diagonal_relaxed").unique(["run_id", "measure"], maintain_order=True)
             _chained(law, then, table, {"hold_out": "held_out"}, as_json)
             return
-        found = steps.fit(opened, experiment)
+        found = fit_step.Fit().run(opened, experiment)
         options: dict[str, Any] = {"hold_out": "held_out"}
-        data = {each.law: steps.table_of(opened, experiment, each.law, [by] if by else []) for each in found}
-        for name, reason in steps.fitted(opened, experiment)[1].items():
+        data = {each.law: queries.table_of(opened, experiment.key, each.law, [by] if by else []) for each in found}
+        for name, reason in queries.fitted(opened, experiment.key, experiment.file.laws)[1].items():
             raise LawDataError(f"laws: {name} can't be fitted: {reason}")
     else:
         if law is None:
@@ -170,10 +173,10 @@ def equivalent(
 ) -> None:
     """Test whether accuracies are no more than chance: equivalent to it within a margin, by two one-sided tests."""
     experiment, opened = load(file), open_store(store)
-    steps.collect(opened, experiment)
+    Collect().run(opened, experiment)
     found = {
         name: equivalence(rows["value"].to_numpy(), rows["n"].to_numpy(), _reference(rows, reference), margin, level)
-        for name, rows in steps.measured(opened, experiment, measure).items()
+        for name, rows in queries.measured(opened, experiment.key, measure).items()
     }
     if as_json:
         console.print_json({name: asdict(each) for name, each in found.items()})
@@ -264,7 +267,7 @@ def preregister(
 
     The score is computed by the first fit after they have finished, and can't be changed.
     """
-    document = steps.preregister(open_store(store), load(file))
+    document = fit_step.preregister(open_store(store), load(file))
     if as_json:
         console.print_json(document)
     else:

@@ -19,11 +19,11 @@ from rich.text import Text
 
 from physlm import runs, tasks
 from physlm.cli import console, rendering
-from physlm.cli.experiments import DEFAULT_STORE, Json, StoreOption
+from physlm.cli.arguments import DEFAULT_STORE, Json, StoreOption
 from physlm.datasets import answers, cards, evaluations, open_dataset, statistics, write_dataset, write_world
 from physlm.errors import UserError
-from physlm.steps import Event
-from physlm.store import open_store
+from physlm.steps.events import Event
+from physlm.store import layout, open_store
 from physlm.tasks import task as contract
 from physlm.tasks.capabilities import Asks, supports
 from physlm.tasks.task import Instances, Stream, Task, TaskConfig
@@ -378,7 +378,7 @@ def write(
     opened = open_store(store)
     if instances is None and tokens is None:
         card = write_world(opened, task.config)
-        key = f"worlds/{card['world_id']}"
+        key = layout.world_folder(card["world_id"])
         size = ""
     else:
         with console.progress(quiet=as_json) as on_event:
@@ -397,7 +397,7 @@ def write(
     if as_json:
         console.print_json({"store": opened.url, "key": key, "card": card})
     else:
-        console.output.print(f"{size}card: {opened.url}/{key}/card.md")
+        console.output.print(f"{size}card: {opened.url}/{layout.card_text_key(key)}")
 
 
 def read(

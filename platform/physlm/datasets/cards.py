@@ -12,6 +12,7 @@ from typing import Any
 import physlm
 from physlm import docstrings
 from physlm.runs import world_id
+from physlm.store import layout
 from physlm.store.store import Store
 from physlm.tasks.capabilities import Asks, HasEntropy, Probed, supports
 from physlm.tasks.task import Stream, Task
@@ -62,10 +63,10 @@ def stream_options(stream: Stream) -> str:
     return f"--split {stream.split} --seed {stream.seed}"
 
 
-def put(store: Store, prefix: str, card: Mapping[str, Any]) -> None:
+def put(store: Store, folder: str, card: Mapping[str, Any]) -> None:
     """Store a card in both forms, the JSON last: it is the sign that all is there."""
-    store.put(f"{prefix}/card.md", markdown(card).encode())
-    store.put_json(f"{prefix}/card.json", card)
+    store.put(layout.card_text_key(folder), markdown(card).encode())
+    store.put_json(layout.card_key(folder), card)
 
 
 def markdown(card: Mapping[str, Any]) -> str:

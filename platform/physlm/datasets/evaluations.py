@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from physlm.datasets.layout import evaluation_key
+from physlm.store import layout
 from physlm.store.store import Store
 from physlm.tasks.capabilities import Asks, TaskT, supports
 from physlm.tasks.task import Instances, Stream, Task
@@ -75,7 +75,7 @@ def encode(task: Asks[Any], size: int = SIZE) -> bytes:
 
 def read_evaluation(store: Store, world_id: str, name: str = BASE) -> pl.DataFrame:
     """An evaluation set of a world. Raises MissingObject or CorruptObject, naming the key."""
-    return pl.read_parquet(io.BytesIO(store.get(evaluation_key(world_id, name))))
+    return pl.read_parquet(io.BytesIO(store.get(layout.evaluation_key(world_id, name))))
 
 
 def plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from physlm import tasks
 from physlm.datasets import shards
 from physlm.datasets.shards import Shard
 from physlm.errors import StoreError, UserError
+from physlm.store import layout
 from physlm.store.store import Store
 from physlm.tasks.task import Instances, Task
 
@@ -88,12 +89,12 @@ class DataSet:
 
     @property
     def _shards(self) -> str:
-        return f"{self.key.rpartition('/')[0]}/shards/"
+        return layout.shards_of_dataset(self.key)
 
 
 def open_dataset(store: Store, key: str) -> DataSet:
     """The data set whose cards are under this key. Raises MissingObject if it was never completed."""
-    return DataSet(store, key, store.get_json(f"{key}/card.json"))
+    return DataSet(store, key, store.get_json(layout.card_key(key)))
 
 
 def part(instances: Instances, begin: int, end: int) -> Instances:

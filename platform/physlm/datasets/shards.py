@@ -23,6 +23,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from physlm.errors import CorruptObject
+from physlm.store import layout
 from physlm.store.store import Store
 from physlm.tasks.task import Instances, Task
 
@@ -58,14 +59,9 @@ class Shard:
         return cls(**{**value, "data": File(**value["data"]), "labels": None if labels is None else File(**labels)})
 
 
-def name(first: int, stop: int) -> str:
-    """Name of a shard; names sort by position."""
-    return f"{first:012d}-{stop:012d}"
-
-
 def marker(first: int, stop: int) -> str:
     """Name of the file that says that the shard is complete."""
-    return f"{name(first, stop)}.json"
+    return layout.shard_file(first, stop, "json")
 
 
 def cut(instances: Instances, room: int) -> int:
@@ -84,13 +80,13 @@ def put(
         "offsets": instances.offsets[: count + 1],
         "loss": instances.loss[:total],
     }
-    base = name(first, first + count)
-    data = _put(store, prefix, f"{base}.safetensors", arrays)
+    stop = first + count
+    data = _put(store, prefix, layout.shard_file(first, stop, "safetensors"), arrays)
     labelled = None
     if labels and instances.labels:
         rows = {label: row[:total] for label, row in instances.labels.items()}
-        labelled = _put(store, prefix, f"{base}.labels.safetensors", rows)
-    return Shard(first, first + count, total, int(instances.loss[:total].sum()), data, labelled)
+        labelled = _put(store, prefix, layout.shard_file(first, stop, "labels.safetensors"), rows)
+    return Shard(first, stop, total, int(instances.loss[:total].sum()), data, labelled)
 
 
 def _put(store: Store, prefix: str, name: str, arrays: Mapping[str, NDArray[Any]]) -> File:

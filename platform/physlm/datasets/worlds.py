@@ -13,8 +13,9 @@ from pydantic_core import to_jsonable_python
 from safetensors.numpy import save as save_arrays
 
 from physlm import runs
-from physlm.datasets import cards, evaluations, layout
+from physlm.datasets import cards, evaluations
 from physlm.errors import StoreError
+from physlm.store import layout
 from physlm.store.store import Store
 from physlm.tasks.capabilities import Asks, HasWorld, require, supports
 from physlm.tasks.task import Task, TaskConfig
@@ -34,7 +35,7 @@ def write_world(store: Store, config: TaskConfig) -> dict[str, Any]:
     known: Mapping[str, Any] = store.get_json(key) if store.exists(key) else {}
     if known and known["sha256"] != digest:
         raise StoreError(
-            f"worlds/{world_id}: the stored facts differ from those this version of physlm generates; "
+            f"{layout.world_folder(world_id)}: the stored facts differ from those this version of physlm generates; "
             "use a new store, or the version that made it"
         )
     sets: dict[str, Any] = known.get("evaluations", {})
@@ -56,7 +57,7 @@ def write_world(store: Store, config: TaskConfig) -> dict[str, Any]:
         },
         "reproduce": cards.command(task),
     }
-    cards.put(store, layout.world_prefix(world_id), card)
+    cards.put(store, layout.world_folder(world_id), card)
     return card
 
 

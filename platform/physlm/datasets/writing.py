@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from physlm import runs
-from physlm.datasets import cards, layout, shards
+from physlm.datasets import cards, shards
 from physlm.datasets.processes import processes
 from physlm.datasets.reading import DataSet, open_dataset
 from physlm.datasets.shards import Shard
 from physlm.datasets.worlds import write_world
 from physlm.errors import Interrupted, UserError
-from physlm.store import open_store
+from physlm.store import layout, open_store
 from physlm.store.store import Store
 from physlm.tasks.task import Stream, Task, TaskConfig
 
@@ -54,7 +54,7 @@ def _opened(url: str) -> Store:
 def _write_shard(job: _Job) -> Shard:
     task = runs.language(job.config)
     store = _opened(job.store)
-    prefix = layout.shards_prefix(runs.world_id(job.config), job.stream)
+    prefix = layout.shards_prefix(runs.world_id(job.config), job.stream.split, job.stream.seed)
     instances = task.sample(job.stream, np.arange(job.first, job.first + job.count, dtype=np.int64))
     count = job.count if job.room is None else shards.cut(instances, job.room)
     shard = shards.put(store, prefix, task, instances, job.first, count, job.labels)
@@ -89,9 +89,9 @@ def write_dataset(
     write_world(store, config)
     pilot = task.sample(stream, np.arange(_PILOT, dtype=np.int64))
     labels = labels and bool(pilot.labels)
-    prefix = layout.dataset_prefix(world_id, stream, f"{unit}-{amount}")
-    if store.exists(f"{prefix}/card.json"):
-        found = open_dataset(store, prefix)
+    folder = layout.dataset_folder(world_id, stream.split, stream.seed, f"{unit}-{amount}")
+    if store.exists(layout.card_key(folder)):
+        found = open_dataset(store, folder)
         if found.labelled or not labels:
             on_progress(amount, amount)
             return found
@@ -115,8 +115,8 @@ def write_dataset(
             task, cards.stream_options(stream), f"--{unit} {amount}", *(["--labels"] if labels else [])
         ),
     }
-    cards.put(store, prefix, card)
-    return open_dataset(store, prefix)
+    cards.put(store, folder, card)
+    return open_dataset(store, folder)
 
 
 class _Writer:
@@ -127,7 +127,7 @@ class _Writer:
     ) -> None:
         self.store, self.task, self.stream = store, task, stream
         self.per_shard, self.labels, self.workers = per_shard, labels, workers
-        self.prefix = layout.shards_prefix(runs.world_id(task.config), stream)
+        self.prefix = layout.shards_prefix(runs.world_id(task.config), stream.split, stream.seed)
         self.stored = set(store.list(self.prefix))
 
     def by_instances(self, amount: int, on_progress: Listener) -> list[Shard]:

@@ -18,13 +18,12 @@ import sys
 from functools import partial
 from typing import Any
 
-from physlm import environment, experiment
+from physlm import environment, experiment, orphan_watchdog
 from physlm.errors import PhyslmError
 from physlm.evaluation.jobs import Job, pending
 from physlm.evaluation.running import run_job
 from physlm.store import open_store
-from physlm.training import orphan_watchdog
-from physlm.training.memory import keep_freed_memory
+from physlm.training.malloc import keep_freed_memory
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,8 +11,9 @@ from physlm.measures.measure import Member
 from physlm.measures.untrained import untrained
 from physlm.models.decoder import Decoder
 from physlm.runs import Run
+from physlm.store import layout
 from physlm.store.store import Store
-from physlm.training import hardware, layout
+from physlm.training import hardware
 from physlm.training.checkpoints import load_model
 
 

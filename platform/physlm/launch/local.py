@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from physlm import environment
+from physlm import environment, orphan_watchdog
 from physlm.errors import Interrupted, PhyslmError
-from physlm.training import orphan_watchdog
 
 _GRACE_SECONDS = 60  # for a worker to write its checkpoint
 
@@ -68,15 +67,18 @@ def run_shards(
     count: int,
     on_event: Callable[[int, Mapping[str, Any]], None],
     nproc: int = 1,
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Run `python -m module *arguments --shard i` for each of `count` shards at once; `on_event` gets what they report.
 
     With `nproc` above 1 each shard is run by so many ranks under torchrun, which replaces those that are lost.
+    variables: of the environment, beside those of this process.
+
     A worker reports one JSON object a line on its standard output. Raises Interrupted on Ctrl-C, after the workers have
     stored their state, and PhyslmError, once all have ended, if one failed.
     """
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]] = queue.Queue()
-    workers = [_start(module, arguments, shard, count, events, nproc) for shard in range(count)]
+    workers = [_start(module, arguments, shard, count, events, nproc, variables or {}) for shard in range(count)]
     running = count
     try:
         while running:
@@ -106,9 +108,10 @@ def _start(
     count: int,
     events: queue.Queue[tuple[int, Mapping[str, Any] | None]],
     nproc: int,
+    more: Mapping[str, str],
 ) -> _Worker:
     threads = environment.text("OMP_NUM_THREADS") or str(max(1, cores() // (count * nproc)))
-    variables = environment.for_child(OMP_NUM_THREADS=threads, **{orphan_watchdog.VARIABLE: str(os.getpid())})
+    variables = environment.for_child(OMP_NUM_THREADS=threads, **{orphan_watchdog.VARIABLE: str(os.getpid())}, **more)
     if own := gpus_of(shard, nproc, gpus()):
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     torchrun: list[str] = []

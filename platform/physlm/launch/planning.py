@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from physlm.models.model import ModelConfig
 from physlm.runs import Run, own_shares, trunks
+from physlm.training.memory import training_bytes
 
 MAX_MEMBERS = 64  # more gain nothing on a CPU and little on an accelerator
 STEP_FLOPS = 1e12  # a step of so many occupies the largest accelerator for milliseconds: more members gain nothing
@@ -61,16 +61,6 @@ def deal(group: Sequence[Run], parts: int) -> list[list[Run]]:
 def memory(run: Run) -> int:
     """Bytes that a run needs in training, roughly."""
     return training_bytes(run.model, len(run.language.vocabulary), run.context_length, run.training.batch_size)
-
-
-def training_bytes(model: ModelConfig, vocabulary: int, context: int, batch_size: int) -> int:
-    """Bytes that training one model takes, roughly, in single precision.
-
-    Parameters with gradients, moments and what the optimiser makes on its way; what the backward pass needs, and as
-    much of the logits again while it runs.
-    """
-    kept = model.activations_per_token(vocabulary, context) + 2 * vocabulary
-    return 4 * (6 * model.parameters(vocabulary) + batch_size * context * kept)
 
 
 def shards(runs: Sequence[Run], count: int) -> list[Shard]:

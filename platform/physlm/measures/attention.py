@@ -163,6 +163,7 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
     """What each model's attention does in its own texts."""
     import torch
 
+    from physlm.models.hidden_states import recorded_inputs
     from physlm.models.mixers.attention import Attention as Part
 
     config = decoder.config
@@ -178,10 +179,8 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
         )
         for t in texts
     ]
-    inputs: list[torch.Tensor] = []
     mixers = [part for part in decoder.modules() if isinstance(part, Part)]  # in the order of layers
-    hooks = [mixer.register_forward_pre_hook(lambda _, given: inputs.append(given[0])) for mixer in mixers]
-    try:
+    with recorded_inputs(mixers) as inputs:
         for start in range(0, tokens.shape[1], at_once):
             part = torch.from_numpy(tokens[:, start : start + at_once]).to(decoder.embedding.device)
             inputs.clear()
@@ -189,9 +188,6 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
                 decoder(part)
                 for layer, (mixer, x) in enumerate(zip(mixers, inputs, strict=True)):
                     _add(seen, texts, layer, start, mixer.weights(x, part.shape[1]).double().cpu().numpy())
-    finally:
-        for hook in hooks:
-            hook.remove()
     return seen
 
 

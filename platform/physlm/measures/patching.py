@@ -160,9 +160,11 @@ def _patch_some(
     """
     import torch
 
+    from physlm.models.hidden_states import residual_stream
+
     members, n, context = clean.shape
     given, kept = (
-        [x.view(members, 1, n, context, -1) for x in _states(decoder, prompts)] for prompts in (clean, changed)
+        [x.view(members, 1, n, context, -1) for x in residual_stream(decoder, prompts)] for prompts in (clean, changed)
     )
     patched = np.empty((members, len(given), len(masks), n))
     at_once = max(1, _TOKENS_AT_ONCE // (members * n * context))
@@ -174,19 +176,6 @@ def _patch_some(
                 x = block(x, put.shape[1] * n)
             patched[:, layer, start : start + at_once] = read(x.view(*put.shape, -1))
     return read(given[-1])[:, 0], read(kept[-1])[:, 0], patched
-
-
-def _states(decoder: Decoder, tokens: Tensor) -> list[Tensor]:
-    """What each block is given and, last, what the last one gives: layers + 1 of [M, B·T, d]."""
-    found: list[Tensor] = []
-    hooks = [block.register_forward_pre_hook(lambda _, given: found.append(given[0])) for block in decoder.blocks]
-    hooks.append(decoder.blocks[-1].register_forward_hook(lambda _, __, result: found.append(result)))
-    try:
-        decoder(tokens)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
 
 
 def _observations(pairs: Counterfactuals, run: _Patched, control: str) -> Iterator[Observation]:

@@ -12,6 +12,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, create_model, model_validator
+from pydantic.fields import FieldInfo
 
 from physlm.errors import RegistrationError
 from physlm.models import counts, mixers, mlps
@@ -34,20 +35,28 @@ def _definer(config_type: type[BaseModel], knob: str) -> type:
 
 def _config_types(registries: Mapping[str, Registry[type[Part[Any]]]]) -> list[type[BlockConfig]]:
     """The config types of all parts without bases of others. Raises RegistrationError if two define one knob."""
-    definers = {knob: (_definer(BlockConfig, knob), "every block") for knob in BlockConfig.model_fields}
+    definers = {knob: (_definer(BlockConfig, knob), "all blocks have") for knob in BlockConfig.model_fields}
     found: dict[type[BlockConfig], None] = {}
     for registry in registries.values():
         for name, part in registry.items():
             found[part.config_type] = None
+            where = f"the {registry.noun} {name!r} ({registry.file_of(name)})"
             for knob in part.config_type.model_fields:
                 definer = _definer(part.config_type, knob)
-                known, whose = definers.setdefault(knob, (definer, name))
+                known, others = definers.setdefault(knob, (definer, f"{where} defines too"))
                 if known is not definer:
                     raise RegistrationError(
-                        f"the {registry.noun} {name!r} ({registry.file_of(name)}) defines the knob {knob!r}, which is "
-                        f"one of {whose} already; give it another name, or inherit it from {known.__name__}"
+                        f"{where} defines the knob {knob!r}, which {others}; give one of them another name, "
+                        "or let both inherit it from one class"
                     )
     return [one for one in found if not any(other is not one and issubclass(other, one) for other in found)]
+
+
+def own_knobs(part: type[Part[Any]]) -> dict[str, FieldInfo]:
+    """The knobs of a part that not every block has."""
+    return {
+        knob: field for knob, field in part.config_type.model_fields.items() if knob not in BlockConfig.model_fields
+    }
 
 
 def _owners(registries: Mapping[str, Registry[type[Part[Any]]]]) -> dict[str, dict[str, list[str]]]:
@@ -55,9 +64,8 @@ def _owners(registries: Mapping[str, Registry[type[Part[Any]]]]) -> dict[str, di
     owners: dict[str, dict[str, list[str]]] = {}
     for kind, registry in registries.items():
         for name, part in registry.items():
-            for knob in part.config_type.model_fields:
-                if knob not in BlockConfig.model_fields:
-                    owners.setdefault(knob, {}).setdefault(kind, []).append(name)
+            for knob in own_knobs(part):
+                owners.setdefault(knob, {}).setdefault(kind, []).append(name)
     return owners
 
 

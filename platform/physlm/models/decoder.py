@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
@@ -55,8 +56,7 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """M decoders put together as their config says.
 
-    forward: tokens int64 [M, B, T] -> hidden states [M, B·T, d]; `logits` maps them to [M, n, V].
-    step: the same for tokens that follow those in a cache.
+    forward: hidden states, which `logits` maps to logits. step: the same for tokens that follow those in a cache.
     An encoder knows one token more, numbered V: a hidden one, which it is to tell (BERT's [MASK]).
     """
 
@@ -81,7 +81,7 @@ class Decoder(nn.Module):
         """M, the models in the cohort."""
         return self.embedding.shape[0]
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Int[Tensor, "members batch context"]) -> Float[Tensor, "members batch*context width"]:
         return self._run(tokens, None)
 
     def set_loss_scale(self, scale: float) -> None:
@@ -96,8 +96,8 @@ class Decoder(nn.Module):
                     part.set_loss_scale(scale)
 
     @torch.no_grad()
-    def step(self, tokens: Tensor, cache: Cache) -> Tensor:
-        """Hidden states [M, B·t, d] of the tokens [M, B, t] that follow those in the cache, which then holds them too.
+    def step(self, tokens: Int[Tensor, "members batch new"], cache: Cache) -> Float[Tensor, "members batch*new width"]:
+        """Hidden states of the tokens that follow those in the cache, which then holds them too.
 
         An empty `Cache()` stands for the start. Raises ValueError for an encoder, whose states are never final.
         """
@@ -130,8 +130,8 @@ class Decoder(nn.Module):
             )
         return self.positions[:, None, start : start + context]
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """hidden [M, n, d] -> logits [M, n, V]."""
+    def logits(self, hidden: Float[Tensor, "members n width"]) -> Float[Tensor, "members n vocabulary"]:
+        """Unnormalised log-probabilities of the next token."""
         rows = self.embedding if self.unembedding is None else self.unembedding
         return torch.bmm(hidden, rows.transpose(1, 2))
 
@@ -155,4 +155,7 @@ def initialise(decoder: Decoder, seeds: list[int]) -> None:
                 elif own.endswith("bias"):
                     parameter.zero_()
                 else:
-                    raise TypeError(f"{name}: it isn't said how this parameter is drawn")
+                    raise TypeError(
+                        f"{name}: it isn't said how this parameter is drawn; put it into the `draws` of its module, or "
+                        "let its name end in gain (starts at 1) or bias (starts at 0)"
+                    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,10 +21,10 @@ from physlm import randomness
 from physlm.models.decoder import Decoder
 from physlm.models.parts.cache import Cache
 
-_NUMBERS = {"cpu": 1 << 26, "gpu": 1 << 31}  # that a batch may hold, all members together: a quarter or 8 GiB
-_SEQUENCES = {"cpu": 1 << 11, "gpu": 1 << 15}  # more at once gain nothing
-_TOKENS_AT_ONCE = 1 << 16  # of prompts, read in one step
-_CROWDED = 0.75  # a batch is made smaller when no more than this share of its sequences go on
+_MAX_BATCH_NUMBERS = {"cpu": 1 << 26, "gpu": 1 << 31}  # all members together: a quarter or 8 GiB
+_MAX_BATCH_SEQUENCES = {"cpu": 1 << 11, "gpu": 1 << 15}  # more at once gain nothing
+_MAX_PREFILL_TOKENS = 1 << 16  # in one step, all members together
+_SHRINK_BELOW = 0.75  # a batch is made smaller when no more than this part of its sequences goes on
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _batches(
     kind = "cpu" if decoder.embedding.device.type == "cpu" else "gpu"
     # Caches grow by doubling and are copied then; logits come with their logarithms, in double precision.
     numbers = 3 * decoder.config.cache_numbers(context) + 6 * decoder.vocabulary + 4 * context
-    sequences = min(_NUMBERS[kind] // numbers, _SEQUENCES[kind])
+    sequences = min(_MAX_BATCH_NUMBERS[kind] // numbers, _MAX_BATCH_SEQUENCES[kind])
     size = max(1, sequences // decoder.members)
     for start in range(0, max(map(len, order)), size):
         yield [own[start : start + size] for own in order]
@@ -166,7 +167,7 @@ class _Batch:
             going = int(live.sum(1).max())
             if not going:
                 break
-            if going <= _CROWDED * row.shape[1]:
+            if going <= _SHRINK_BELOW * row.shape[1]:
                 kept = torch.argsort(~live, dim=1, stable=True)[:, :going]
                 cache.keep(kept)
                 row, live, token = (values.gather(1, kept) for values in (row, live, token))
@@ -177,17 +178,23 @@ class _Batch:
             for own, (t, n, e, p) in zip(self.prompts, results, strict=True)
         ]
 
-    def _read(self, cache: Cache) -> Tensor:
-        """Read as much as all prompts have; the states of the last token read, [M, B, d]."""
+    def _read(self, cache: Cache) -> Float[Tensor, "members rows width"]:
+        """Read as much as all prompts have; the states of the last token read."""
         members, rows, _ = self.tokens.shape
-        piece = max(1, _TOKENS_AT_ONCE // (members * rows))
+        piece = max(1, _MAX_PREFILL_TOKENS // (members * rows))
         for start in range(0, self.first, piece):
             tokens = self.tokens[:, :, start : min(start + piece, self.first)]
             hidden = self.decoder.step(tokens, cache)
         return hidden.view(members, rows, tokens.shape[2], -1)[:, :, -1]
 
-    def _choose(self, hidden: Tensor, member: Tensor, row: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-        """The next token of each sequence and its log-probability, [M, A]."""
+    def _choose(
+        self,
+        hidden: Float[Tensor, "members live width"],
+        member: Int[Tensor, "members 1"],
+        row: Int[Tensor, "members live"],
+        at: Int[Tensor, "members live"],
+    ) -> tuple[Int[Tensor, "members live"], Float[Tensor, "members live"]]:
+        """The next token of each sequence that goes on, and its log-probability."""
         logits = self.decoder.logits(hidden).double()
         if not self.temperature:
             best, token = logits.max(-1)

@@ -57,7 +57,10 @@ class ModelConfig(BaseModel):
 
 
 registry: Registry[type[ModelConfig]] = Registry(
-    "model", "physlm.models", lambda cls: str(cls.model_fields["type"].default), without=("decoder", "generation")
+    "model",
+    "physlm.models",
+    lambda cls: str(cls.model_fields["type"].default),
+    without=("decoder", "generation", "hidden_states"),
 )
 register = registry.register
 

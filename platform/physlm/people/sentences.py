@@ -1,4 +1,4 @@
-"""How a text tells of a person: which sentences, in which order, and how likely each choice is."""
+"""The sentences of a text about a person: which, in which order, and how likely each choice is."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _MOST_PERSONS_AVERAGED = 1 << 17
 
 @dataclass(frozen=True)
 class Variation:
-    """How texts about a person vary: fixed wordings and orders, or None for anew each time."""
+    """How texts about a person vary: how many fixed choices of templates and orders, None for anew each time."""
 
-    wordings: int | None
+    templates: int | None
     permute: bool
     orders: int | None
 
     @property
     def texts(self) -> int:
         """Combinations of what is fixed: the texts of a person go through them in turn."""
-        return lcm(self.wordings or 1, self.orders or 1)
+        return lcm(self.templates or 1, self.orders or 1)
 
 
 @njit(cache=True)
@@ -53,7 +53,7 @@ class SentenceSampler:
     """The sentences of a world's texts, as forms of its script.
 
     seed        of the world: a person's fixed texts are the same in every stream
-    sentences   ways to tell each attribute
+    sentences   templates of each attribute
     gendered    he or she, or they
     couple      only pairs of sentences change places
     fullname    every sentence names the person, else only that at place `named`
@@ -118,28 +118,28 @@ class SentenceSampler:
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
-    def tell(
+    def sample(
         self,
         variation: Variation,
         person: NDArray[np.int64],
         exposure: NDArray[np.int64],
         indices: NDArray[np.int64],
         key: Callable[..., int],
-        reworded: int | None = None,
+        paraphrase: int | None = None,
     ) -> NDArray[np.int32]:
         """The sentences of texts in their order, int32 [n, 6].
 
         person, exposure, indices: int64 [n], whom a text is about, for the how manieth time, and its place in the
-        stream whose keys `key` makes. reworded: the number of another text instead, None for the stream's own.
+        stream whose keys `key` makes. paraphrase: the number of a paraphrase, None for the stream's own text.
         """
         text = np.zeros(len(person), np.int64)
-        if variation.texts > 1 and reworded is None:
+        if variation.texts > 1 and paraphrase is None:
             # Each of a person's texts in turn, beginning with one that depends on the person.
             first = randomness.words(key("bios", "texts", self._seed), person, 1)[:, 0].astype(np.int64)
             text = (first + exposure) % variation.texts
         templates, order = self._fixed(variation, person, text)
-        again = () if reworded is None else ("again", reworded)
-        if variation.wordings is None or again:
+        again = () if paraphrase is None else ("again", paraphrase)
+        if variation.templates is None or again:
             templates = self._templates(key("bios", "wording", self._seed, *again), indices)
         if variation.permute and (variation.orders is None or again):
             order = self._order(key("bios", "order", self._seed, *again), indices)
@@ -158,8 +158,8 @@ class SentenceSampler:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sentences int64 [n, 6] and order int64 [n] of persons' texts by number, where they are fixed."""
         templates, order = np.zeros((len(person), len(ATTRIBUTES)), np.int64), np.zeros(len(person), np.int64)
-        if variation.wordings is not None:
-            which = person * variation.wordings + text % variation.wordings
+        if variation.templates is not None:
+            which = person * variation.templates + text % variation.templates
             templates = self._templates(randomness.key("bios", "wording", self._seed), which)
         if variation.permute and variation.orders is not None:
             which = person * variation.orders + text % variation.orders
@@ -174,21 +174,21 @@ class SentenceSampler:
     # -- how likely a choice is ----------------------------------------------------------------------------------------
 
     def surprisal(
-        self, variation: Variation, person: NDArray[np.int64], told: NDArray[np.int32]
+        self, variation: Variation, person: NDArray[np.int64], sequence: NDArray[np.int32]
     ) -> NDArray[np.float64]:
         """-ln P of texts' sentences and order given the person, [n], exact: texts of one person may be alike.
 
-        told: int32 [n, 6], as `tell` gives them.
+        sequence: int32 [n, 6], as `sample` gives them.
         """
         per_subject = len(ATTRIBUTES) * self._sentences
-        order, template = np.divmod((told - self._forms[0, 0, 0]) % per_subject, self._sentences)
+        order, template = np.divmod((sequence - self._forms[0, 0, 0]) % per_subject, self._sentences)
         templates = np.empty_like(template)
         np.put_along_axis(templates, order, template, axis=1)
         total = np.zeros(len(person))
         for text in range(variation.texts):
             fixed, place = self._fixed(variation, person, np.full(len(person), text, np.int64))
             likely = np.ones(len(person))
-            if variation.wordings is None:
+            if variation.templates is None:
                 likely /= float(self._sentences) ** len(ATTRIBUTES)
             else:
                 likely *= (fixed == templates).all(axis=1)
@@ -204,12 +204,12 @@ class SentenceSampler:
     def entropy(self, variation: Variation, first: int, count: int) -> float:
         """Mean surprisal of texts about `count` persons from `first` on, in nats; over 131,072 of them if there are
         more and their texts are fixed."""
-        if variation.wordings is None and (variation.orders is None or not variation.permute):
+        if variation.templates is None and (variation.orders is None or not variation.permute):
             orders = log(len(self.orders)) if variation.permute else 0.0
             return len(ATTRIBUTES) * log(self._sentences) + orders
         persons = np.arange(first, first + min(count, _MOST_PERSONS_AVERAGED), dtype=np.int64)
         means = []
         for text in range(variation.texts):
-            told = self._arranged(*self._fixed(variation, persons, np.full(len(persons), text, np.int64)))
-            means.append(self.surprisal(variation, persons, told).mean())
+            sequence = self._arranged(*self._fixed(variation, persons, np.full(len(persons), text, np.int64)))
+            means.append(self.surprisal(variation, persons, sequence).mean())
         return float(np.mean(means))

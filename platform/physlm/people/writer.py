@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-AGAIN = 64  # added to the slot of tokens that tell for another time what the slot holds
+AGAIN = 64  # added to the slot of tokens where what it holds is written once more
 
 
 class Lexicon:
@@ -51,7 +51,7 @@ class Written:
     """Instances as the loop leaves them.
 
     tokens   int32 [total]; instance i is tokens[offsets[i]:offsets[i + 1]]
-    slots    int16 [total]: the slot that a token came from, plus AGAIN where it was told before; -1 for the form's own
+    slots    int16 [total]: the slot that a token came from, plus AGAIN where it was written before; -1 for a form's own
     answers  int64 [n, 2]: where the answer that is asked for begins and ends
     """
 
@@ -75,7 +75,7 @@ def _write(  # type: ignore[no-untyped-def]
                 continue
             if j == -1 - asked[i]:  # the answer is all from here to the end
                 answers[i, 0] = at
-            told = seen
+            before = seen
             for k in range(code_offsets[form], code_offsets[form + 1]):
                 code = codes[k]
                 if code >= 0:
@@ -84,7 +84,7 @@ def _write(  # type: ignore[no-untyped-def]
                     at += 1
                 else:
                     slot = -1 - code
-                    label = slot + (AGAIN if told >> slot & 1 else 0)
+                    label = slot + (AGAIN if before >> slot & 1 else 0)
                     seen |= np.int64(1) << slot
                     if j == asked[i] and slot >= first_value and answers[i, 0] < 0:
                         answers[i, 0] = at  # the answer is the values of this form

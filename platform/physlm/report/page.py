@@ -20,7 +20,7 @@ from physlm.report.figures import Drawing, heat_map, layer_map, learning_curves,
 from physlm.report.figures import difficulty as difficulty_figure
 from physlm.report.law_section import answer, law_section, warnings
 from physlm.report.page_data import Evidence, gather
-from physlm.store import Store
+from physlm.store import Store, layout
 
 MOST_RUN_IDS = 200
 
@@ -34,8 +34,8 @@ def write(store: Store, experiment: Experiment) -> str:
     with style.applied():
         html, files = _compose(evidence)
     for name, data in files.items():
-        store.put(f"{experiment.key}/figures/{name}", data)
-    key = f"{experiment.key}/report.html"
+        store.put(layout.figure_key(experiment.key, name), data)
+    key = layout.report_key(experiment.key)
     store.put(key, html.encode())
     return key
 
@@ -117,7 +117,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
         runs=tables.runs(evidence, grid, leading),
         runs_text=_runs_text(evidence, grid),
         runs_more="All observations, with learning curves and every measure:",
-        observations_key=experiment.observations_key,
+        observations_key=layout.observations_key(experiment.key),
         cost=tables.cost(evidence),
         cost_text=_cost_text(evidence),
         notes=_notes(evidence),
@@ -273,4 +273,4 @@ def _card_text(card: Mapping[str, Any]) -> str:
 
 def _more_run_ids(experiment: Experiment) -> str:
     left = len(experiment.runs) - MOST_RUN_IDS
-    return f"and {left:,} more in {experiment.key}/plan.json" if left > 0 else ""
+    return f"and {left:,} more in {layout.plan_key(experiment.key)}" if left > 0 else ""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import polars as pl
 
-from physlm import catalog, sweeps
+from physlm import catalog
 from physlm.errors import MissingObject
 from physlm.experiment import Experiment
 from physlm.fitting import Fit
 from physlm.runs import Run
-from physlm.store import Store
+from physlm.store import Store, layout
 from physlm.sweeps import Choice
-from physlm.training import layout
+from physlm.training.config import CURVE_SOURCE
 
 Status = Literal["trained", "diverged", "missing"]
 _READERS = 16
@@ -57,12 +57,12 @@ class Evidence:
     @cached_property
     def curves(self) -> pl.DataFrame:
         """The learning curves."""
-        return self.observations.filter(pl.col("source") == layout.CURVE_SOURCE).drop_nulls("value")
+        return self.observations.filter(pl.col("source") == CURVE_SOURCE).drop_nulls("value")
 
     @cached_property
     def measured(self) -> pl.DataFrame:
         """The last observation of each run and measure, of models as wholes; learning curves left out."""
-        taken = self.observations.filter(pl.col("source") != layout.CURVE_SOURCE)
+        taken = self.observations.filter(pl.col("source") != CURVE_SOURCE)
         table = catalog.overall(taken).drop_nulls("value")
         return table.sort("tokens", maintain_order=True).group_by("run_id", "measure", maintain_order=True).last()
 
@@ -73,18 +73,20 @@ def gather(store: Store, experiment: Experiment) -> Evidence:
     markers = _read_each(store, run_ids, layout.completed_key)
     conditions = _read_each(store, run_ids, layout.run_key)
     makers = {str(sorted(run["made_by"].items())): run["made_by"] for run in conditions.values()}
-    laws = _read_each(store, experiment.file.laws, experiment.law_key)
+    laws = _read_each(store, experiment.file.laws, partial(layout.law_key, experiment.key))
     return Evidence(
         experiment,
-        catalog.read(store, experiment.observations_key),
+        catalog.read(store, layout.observations_key(experiment.key)),
         {law: Fit.from_json(document) for law, document in laws.items() if "refused" not in document},
         {law: document["refused"] for law, document in laws.items() if "refused" in document},
         markers,
         [makers[key] for key in sorted(makers)],
-        _read_each(store, sorted({run.world_id for run in experiment.runs}), lambda world: f"worlds/{world}/card.json"),
-        [Choice.from_json(c) for c in store.get_json(sweeps.key(experiment))] if experiment.file.sweep else [],
-        _read_each(store, experiment.file.laws, experiment.conventions_key),
-        _read_each(store, experiment.file.laws, experiment.groups_key),
+        _read_each(store, sorted({run.world_id for run in experiment.runs}), layout.world_card_key),
+        [Choice.from_json(c) for c in store.get_json(layout.sweep_key(experiment.key))]
+        if experiment.file.sweep
+        else [],
+        _read_each(store, experiment.file.laws, partial(layout.conventions_key, experiment.key)),
+        _read_each(store, experiment.file.laws, partial(layout.groups_key, experiment.key)),
     )
 
 

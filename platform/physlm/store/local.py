@@ -64,6 +64,10 @@ class LocalStore(Store):
             raise StoreConfigError(f"the store's address {root} can't be a folder: {nearest} is a file")
         self._swept = False
 
+    def address(self, key: str) -> str:
+        """Its path."""
+        return str((self.root / key).resolve())
+
     def create(self, key: str, data: bytes) -> bool:
         return not self.exists(key) and self._place(key, io.BytesIO(data), exclusive=True)
 

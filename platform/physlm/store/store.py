@@ -50,6 +50,10 @@ class Store(ABC):
     def _write(self, key: str, source: BinaryIO) -> None:
         """Write or replace the object with the whole source, which can seek, with bounded memory."""
 
+    def address(self, key: str) -> str:
+        """Where people find an object."""
+        return f"{self.url}/{key}"
+
     def put(self, key: str, data: bytes) -> None:
         """Write or replace an object. Raises StoreError when it can't be written."""
         self._write(key, io.BytesIO(data))

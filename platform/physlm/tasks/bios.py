@@ -35,17 +35,15 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from physlm.people import ATTRIBUTES, FULL_NAME, VALUES, Attribute
+from physlm.people.labels import FIRST_VALUE, NAME
+from physlm.people.schedule import Drawn
 from physlm.people.templates import QUESTIONS
 from physlm.tasks.biographies import (
     ANSWER_FORM,
-    FIRST_VALUE,
-    NAME,
-    QUESTION,
     QUESTION_FORM,
     Biographies,
-    BiographiesConfig,
-    Drawn,
 )
+from physlm.tasks.biographies_config import BiographiesConfig
 from physlm.tasks.capabilities import Counterfactuals, HasCounterfactuals, require
 from physlm.tasks.pairing import partners
 from physlm.tasks.task import Split, Stream, Task, register
@@ -128,11 +126,11 @@ class Bios(Biographies[BiosConfig], HasCounterfactuals[BiosConfig]):
         rows: NDArray[np.int64],
         drawn: Drawn,
         held: NDArray[np.int32],
-        wording: NDArray[np.int64],
+        template: NDArray[np.int64],
         words: NDArray[np.uint32],
     ) -> None:
         attribute = self._asked[drawn.question[rows]]
-        drawn.sequence[rows, QUESTION_FORM] = self._asks[attribute, wording]
+        drawn.sequence[rows, QUESTION_FORM] = self._asks[attribute, template]
         drawn.sequence[rows, ANSWER_FORM] = self._answers[attribute]
 
     def _asking_forms(self) -> Sequence[tuple[float, int]]:
@@ -181,8 +179,8 @@ class Bios(Biographies[BiosConfig], HasCounterfactuals[BiosConfig]):
         attribute, asks = int(self._asked[0]), self.config.qa_fraction > 0
         forms = [self._separator_form, -1, int(self._asks[attribute, 0]), int(self._answers[attribute])]
         if not asks:
-            forms = [self._separator_form, self._tag_form if self.config.tag else -1, self._telling.naming(attribute)]
-        held = (self.world.persons(self.asked_about(split, rank)) + self._first_pieces).astype(np.int32)
+            forms = [self._separator_form, self._tag_form if self.config.tag else -1, self._sentences.naming(attribute)]
+        held = (self.world.persons(self.schedule.asked_about(split, rank)) + self._first_pieces).astype(np.int32)
         sequence = np.tile(np.array(forms, np.int32), (len(rank), 1))
         asked = np.full(len(rank), -1 - ANSWER_FORM if asks else QUESTION_FORM, np.int32)
         written = self.script.write(sequence, held, asked, FIRST_VALUE, self.max_length)
@@ -190,7 +188,7 @@ class Bios(Biographies[BiosConfig], HasCounterfactuals[BiosConfig]):
         place = np.arange(self.max_length)
         inside = place < length[:, None]
         at = np.where(inside, start + place, 0)
-        name = inside & (self._parts[written.slots[at]] == NAME)
+        name = inside & (self._labels.parts[written.slots[at]] == NAME)
         prompts = np.where(inside, written.tokens[at], self.separator).astype(np.int32)
         return prompts, name, length, written.tokens[written.answers[:, 0]]
 
@@ -208,5 +206,5 @@ class Bios(Biographies[BiosConfig], HasCounterfactuals[BiosConfig]):
     def chance(self) -> float:
         """Accuracy of each attribute's likeliest value, by what is asked for."""
         asked = float(np.mean([self.guess(attribute) for attribute in self.config.questions]))
-        questions = self._shares[QUESTION] / self.population
+        questions = self._shares.questions / self.population
         return questions * asked + (1 - questions) * self._biography_guess

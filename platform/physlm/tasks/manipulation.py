@@ -29,7 +29,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from math import log, prod
@@ -40,118 +39,21 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from physlm import randomness
-from physlm.people import ATTRIBUTES, FACTS, FULL_NAME, NAME_FACTS, VALUES, Attribute
+from physlm.people import ATTRIBUTES, FACTS, NAME_FACTS
+from physlm.people.answers import Asked
+from physlm.people.labels import NAME, VALUE
+from physlm.people.question_kinds import KINDS, OTHERS, Kind
+from physlm.people.schedule import Drawn
 from physlm.tasks.answers import compare, readable
 from physlm.tasks.biographies import (
     ANSWER_FORM,
-    NAME,
-    QUESTION,
     QUESTION_FORM,
-    VALUE,
-    Asked,
     Biographies,
-    BiographiesConfig,
-    Drawn,
 )
+from physlm.tasks.biographies_config import BiographiesConfig
 from physlm.tasks.bios import Bios
 from physlm.tasks.capabilities import Verdict
-from physlm.tasks.task import Axis, Split, register
-
-Family = Literal["retrieval", "partial", "dual", "classification", "ranking", "subtraction", "inverse"]
-NOUNS: dict[Attribute, str] = {
-    "birth_date": "birth date",
-    "birth_city": "birth city",
-    "university": "university",
-    "major": "major",
-    "company": "company",
-    "company_city": "work city",
-}
-OTHERS = ("birth_month", "birth_day", "major")  # facts of two persons that are compared
-OTHER_NAME = " ".join(f"{{other_{fact}}}" for fact in NAME_FACTS)
-_ASK = ("What is {} ?", "Tell me {} .", "Give me {} .", "State {} .")
-_DECIDE = ("Is it true that {} ?", "Do you agree that {} ?", "Say whether {} .", "Decide whether {} .")
-# What a name is looked up by. [Part 3.2 has ten such tasks; their exact sets of attributes are ours]
-_CLUES: dict[str, tuple[Attribute, ...]] = {
-    "date": ("birth_date",),
-    "birth": ("birth_date", "birth_city"),
-    "study": ("birth_date", "university", "major"),
-    "life": ("birth_city", "university", "major", "company"),
-    "all": ATTRIBUTES,
-}
-_PAIRED: tuple[Attribute, ...] = ("birth_city", "major", "company")  # independent of each other
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A question: how it is append, what recalls its facts (the hint), and what answers it.
-
-    fact     what is computed with, or the first of what is told
-    modulus  of a classification
-    clues    attributes that a name is looked up by
-    """
-
-    family: Family
-    words: tuple[str, ...]
-    hint: str | None
-    answer: str
-    fact: str = ""
-    modulus: int = 0
-    clues: tuple[Attribute, ...] = ()
-
-    @property
-    def operations(self) -> int:
-        """Facts to recall, and results to work out of them."""
-        return {"retrieval": 1, "partial": 1, "dual": 2, "classification": 2, "inverse": 1}.get(self.family, 3)
-
-
-def _asked(phrase: str, forms: Sequence[str] = _ASK) -> tuple[str, ...]:
-    return tuple(form.format(phrase) for form in forms)
-
-
-def _kinds() -> dict[str, Kind]:
-    kinds: dict[str, Kind] = {}
-    for attribute in ATTRIBUTES:
-        phrase = f"the {NOUNS[attribute]} of {FULL_NAME}"
-        kinds[attribute] = Kind("retrieval", _asked(phrase), None, VALUES[attribute], attribute)
-    for fact in ("birth_month", "birth_day", "birth_year"):
-        phrase = f"the {fact.replace('_', ' ')} of {FULL_NAME}"
-        kinds[fact] = Kind("partial", _asked(phrase), VALUES["birth_date"], f"{{{fact}}}", fact)
-    for first in _PAIRED:
-        for second in _PAIRED:
-            if first != second:
-                phrase = f"the {NOUNS[first]} and the {NOUNS[second]} of {FULL_NAME}"
-                answer = f"{VALUES[first]} ; {VALUES[second]}"
-                kinds[f"{first}_and_{second}"] = Kind("dual", _asked(phrase), None, answer, first)
-    for fact, what, moduli in (
-        ("birth_month", "birth month", (2, 6, 12)),
-        ("major", "luck of the major", (5, 20, 100)),
-    ):
-        name = "month" if fact == "birth_month" else "luck"
-        for modulus in moduli:
-            words = _asked(f"the {what} of {FULL_NAME} modulo {modulus}")
-            if modulus == 2:
-                words = _asked(f"the {what} of {FULL_NAME} is even", _DECIDE)
-            kinds[f"{name}_mod_{modulus}"] = Kind("classification", words, f"{{{fact}}}", "{answer}", fact, modulus)
-    for fact, name, than in (
-        ("birth_month", "month", "the birth month of {} is later than that of {}"),
-        ("birth_day", "day", "the birth day of {} is later than that of {}"),
-        ("major", "luck", "the major of {} is luckier than that of {}"),
-    ):
-        hint = f"{{{fact}}} ; {{other_{fact}}}"
-        words = _asked(than.format(FULL_NAME, OTHER_NAME), _DECIDE)
-        kinds[f"rank_{name}"] = Kind("ranking", words, hint, "{answer}", fact)
-        what = {"month": "birth month", "day": "birth day", "luck": "luck of the major"}[name]
-        words = _asked(f"the {what} of {FULL_NAME} minus that of {OTHER_NAME}")
-        kinds[f"subtract_{name}"] = Kind("subtraction", words, hint, "{answer}", fact)
-    for name, clues in _CLUES.items():
-        known = " , ".join(f"{NOUNS[clue]} {VALUES[clue]}" for clue in clues)
-        for which, answer in (("first", "{first_name}"), ("full", FULL_NAME)):
-            words = _asked(f"the {which} name of the person with {known}")
-            kinds[f"inverse_{name}_{which}"] = Kind("inverse", words, None, answer, "first_name", clues=clues)
-    return kinds
-
-
-KINDS: Mapping[str, Kind] = _kinds()
+from physlm.tasks.task import Axis, register
 
 
 class ManipulationConfig(BiographiesConfig):
@@ -272,17 +174,17 @@ class Manipulation(Biographies[ManipulationConfig]):
         rows: NDArray[np.int64],
         drawn: Drawn,
         held: NDArray[np.int32],
-        wording: NDArray[np.int64],
+        template: NDArray[np.int64],
         words: NDArray[np.uint32],
     ) -> None:
         kind = self._kind_numbers[drawn.question[rows]]
         hinted = (words[:, 1].astype(np.float64) < self.config.hints * 2.0**32) & (self._hint_forms[kind] >= 0)
-        drawn.sequence[rows, QUESTION_FORM] = self._asks[kind, wording, hinted.astype(np.int64)]
+        drawn.sequence[rows, QUESTION_FORM] = self._asks[kind, template, hinted.astype(np.int64)]
         drawn.sequence[rows, ANSWER_FORM] = np.where(hinted, self._hint_forms[kind], self._answer_forms[kind])
         drawn.sequence[rows, ANSWER_FORM + 1] = np.where(hinted, self._answer_forms[kind], -1)
 
-        count = self.config.split_size(drawn.split)
-        other = self.asked_about(
+        count = self.schedule.split_size(drawn.split)
+        other = self.schedule.asked_about(
             drawn.split, (drawn.rank[rows] + 1 + randomness.scaled(words[:, 0], count - 1)) % count
         )
         others = self.world.persons(other)
@@ -375,7 +277,7 @@ class Manipulation(Biographies[ManipulationConfig]):
     def chance(self) -> float:
         """Accuracy of each question's likeliest answer: the facts aside, what is asked is known."""
         asked = float(np.mean([self.guess_answer(kind) for kind in self._asked_kinds]))
-        questions = self._shares[QUESTION] / self.population
+        questions = self._shares.questions / self.population
         return questions * asked + (1 - questions) * self._biography_guess
 
     def guess_answer(self, kind: Kind) -> float:
@@ -415,14 +317,14 @@ class Manipulation(Biographies[ManipulationConfig]):
             entropies.append(self._pair_entropy(kind, "test") + bool(kind.hint) * toss - texts)
         return super()._question_entropy() + float(np.mean(entropies))
 
-    def _pair_entropy(self, kind: Kind, split: Split) -> float:
+    def _pair_entropy(self, kind: Kind, split: str) -> float:
         """ln of how many others a person can be compared with."""
-        return log(self.config.split_size(split) - 1) if kind.family in ("ranking", "subtraction") else 0.0
+        return log(self.schedule.split_size(split) - 1) if kind.family in ("ranking", "subtraction") else 0.0
 
-    def _alike(self, kind: Kind, split: Split) -> Counter[bytes]:
+    def _alike(self, kind: Kind, split: str) -> Counter[bytes]:
         """How many of those asked about make each text of an inverse question: they share clues and name."""
-        ranks = np.arange(self.config.split_size(split), dtype=np.int64)
-        people = self.world.persons(self.asked_about(split, ranks))
+        ranks = np.arange(self.schedule.split_size(split), dtype=np.int64)
+        people = self.world.persons(self.schedule.asked_about(split, ranks))
         return Counter(row.tobytes() for row in self._asked_text(kind, people))
 
     def _asked_text(self, kind: Kind, people: NDArray[np.int32]) -> NDArray[np.int32]:

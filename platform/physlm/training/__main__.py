@@ -25,14 +25,14 @@ from typing import Any
 
 import torch
 
-from physlm import environment, experiment
+from physlm import environment, experiment, orphan_watchdog
 from physlm.errors import Interrupted, PhyslmError
 from physlm.runs import Run, trunks
-from physlm.store import Store, open_store
+from physlm.store import Store, layout, open_store
 from physlm.telemetry.exporter import TrainingMetrics, serve
-from physlm.training import cohort_tuning, hardware, layout, orphan_watchdog, rank_assignment
+from physlm.training import cohort_tuning, hardware, rank_assignment
 from physlm.training.loop import Options, Progress, train
-from physlm.training.memory import keep_freed_memory
+from physlm.training.malloc import keep_freed_memory
 from physlm.training.ranks import Counters, Ranks, joined
 
 
@@ -97,9 +97,9 @@ def _jobs(
 
     def job(cohort: Sequence[Run], **how: Any) -> Callable[[Store], None]:
         together = how["ranks"].size if "ranks" in how else 1
-        share = capacity * together if how.get("sharded") else capacity
-        at_once = rank_assignment.windows_at_once(cohort, together, share)
-        return lambda store: train(store, cohort, replace(options, windows_at_once=at_once, **how))
+        available = capacity * together if how.get("sharded") else capacity
+        size = rank_assignment.micro_batch_size(cohort, together, available)
+        return lambda store: train(store, cohort, replace(options, micro_batch_size=size, **how))
 
     def alone(cohort: Sequence[Run], store: Store) -> None:
         # Runs that share a trunk stay together.
@@ -114,8 +114,9 @@ def _jobs(
     ]
 
 
-_GRACE_SECONDS = 20  # for other ranks to write their checkpoints
-_COUNTED = ("tokens", "flops", "completed", "checkpoints")
+_CHECKPOINT_GRACE_SECONDS = 20
+"""Time that the first rank leaves the others to write their checkpoints."""
+_COUNTERS = ("tokens", "flops", "completed", "checkpoints")
 
 
 class _Reporter:
@@ -130,7 +131,7 @@ class _Reporter:
 
     def report(self, progress: Progress) -> None:
         """What this rank has done since it last reported."""
-        self._counters.add({name: int(getattr(progress, name)) for name in _COUNTED})
+        self._counters.add({name: int(getattr(progress, name)) for name in _COUNTERS})
         for name in ("loss", "learning_rate", "gradient_norm"):
             self._counters.set(name, getattr(progress, name))
         self._counters.set("memory", hardware.memory_bytes(self._device))
@@ -146,13 +147,13 @@ class _Reporter:
             self._publish()
             if not self._stop.is_set():
                 asked = time.monotonic()
-            if self._ended == self._ranks.size or time.monotonic() - asked > _GRACE_SECONDS:
+            if self._ended == self._ranks.size or time.monotonic() - asked > _CHECKPOINT_GRACE_SECONDS:
                 break
             time.sleep(0.2)
 
     def _publish(self) -> None:
         now = time.monotonic()
-        tokens, flops, completed, checkpoints = map(self._counters.take, _COUNTED)
+        tokens, flops, completed, checkpoints = map(self._counters.take, _COUNTERS)
         losses = self._counters.values("loss")
         progress = Progress(
             tokens=tokens,

@@ -19,21 +19,21 @@ def decays(name: str) -> bool:
 
 def update(
     optimizers: Sequence[OptimizerConfig],
-    shares: Sequence[float],
+    lr_factors: Sequence[float],
     updates: Sequence[float],
     decayed: int,
     state: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> None:
     """One step in place, by torch's fused kernel: one pass over memory instead of ten.
 
-    shares: of the peak learning rate. updates: steps taken, this one included. state: values, gradient (clipped) and
-    the two moments, [M, P] each, of which weight decay applies to the first `decayed` columns.
+    lr_factors: learning rates over their peaks. updates: steps taken, this one included. state: values, gradient
+    (clipped) and the two moments, [M, P] each, of which weight decay applies to the first `decayed` columns.
     """
     members: dict[tuple[OptimizerConfig, float], list[int]] = defaultdict(list)
-    for row, knobs in enumerate(zip(optimizers, shares, strict=True)):
+    for row, knobs in enumerate(zip(optimizers, lr_factors, strict=True)):
         members[knobs].append(row)
     device = state[0].device
-    for (optimizer, share), rows in members.items():
+    for (optimizer, lr_factor), rows in members.items():
         for columns, decay in ((slice(0, decayed), optimizer.weight_decay), (slice(decayed, None), 0.0)):
             if not state[0][0, columns].numel():
                 continue
@@ -49,7 +49,7 @@ def update(
                 amsgrad=False,
                 beta1=optimizer.beta1,
                 beta2=optimizer.beta2,
-                lr=optimizer.lr * share,
+                lr=optimizer.lr * lr_factor,
                 weight_decay=decay,
                 eps=optimizer.epsilon,
                 maximize=False,

@@ -1,4 +1,4 @@
-"""A run's state in the store: the point to go on from, and the trained model (keys: `physlm.training.layout`)."""
+"""A run's state in the store: the point to go on from, and the trained model (keys: `physlm.store.layout`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from physlm.errors import CorruptObject, StoreError
+from physlm.store import layout
 from physlm.store.store import Store
-from physlm.training import layout
 
 _FORMAT = 1
 _ORDER = "decayed first"  # of parameters in a state's rows
@@ -77,7 +77,7 @@ def save_state(store: Store, run_id: str, state: State) -> None:
 
 
 def _states(store: Store, run_id: str) -> list[str]:
-    return [key for key in store.list(layout.checkpoints_prefix(run_id)) if key.endswith("/state.safetensors")]
+    return [key for key in store.list(layout.checkpoints_prefix(run_id)) if layout.is_state(key)]
 
 
 def load_state(store: Store, run_id: str) -> State | None:
@@ -115,7 +115,7 @@ def save_clock(store: Store, run_id: str, clock: Clock) -> None:
 
 def load_sharded(store: Store, run_id: str) -> ShardedState | None:
     """The latest point to go on from that several ranks have written; None if there is none."""
-    for key in reversed([key for key in _sharded(store, run_id) if key.endswith("/clock.json")]):
+    for key in reversed([key for key in _sharded(store, run_id) if layout.is_sharded_clock(key)]):
         try:
             document = store.get_json(key)
             return ShardedState(store, _clock(document["clock"]), document["files"])
@@ -125,7 +125,7 @@ def load_sharded(store: Store, run_id: str) -> ShardedState | None:
 
 
 def _sharded(store: Store, run_id: str) -> list[str]:
-    return [key for key in store.list(layout.checkpoints_prefix(run_id)) if "/sharded/" in key]
+    return [key for key in store.list(layout.checkpoints_prefix(run_id)) if layout.is_sharded(key)]
 
 
 def _clock(document: Mapping[str, Any]) -> Clock:

@@ -18,7 +18,7 @@ from physlm.training.config import OptimizerConfig
 from physlm.training.loss import weighted_loss
 from physlm.training.ranks import ALONE, Ranks
 
-_ALIGNMENT = 16  # numbers in 64 bytes
+_ALIGNED_FLOATS = 16  # 64 bytes
 
 
 class Trained(Protocol):
@@ -50,10 +50,10 @@ class Cohort:
         seeds: Sequence[int],
         device: torch.device,
         ranks: Ranks = ALONE,
-        windows_at_once: int | None = None,
+        micro_batch_size: int | None = None,
     ) -> None:
         self.model, self.vocabulary, self.device = model, vocabulary, device
-        self.ranks, self.windows_at_once = ranks, windows_at_once
+        self.ranks, self.micro_batch_size = ranks, micro_batch_size
         self.optimizers = list(optimizers)
         self._bind(self._build(len(seeds)))
         self._initialise(list(seeds))
@@ -85,7 +85,7 @@ class Cohort:
         named = dict(sorted(decoder.named_parameters(), key=lambda item: not adamw.decays(item[0])))
         sizes = [p[0].numel() for p in named.values()]
         members = next(iter(named.values())).shape[0]
-        filling = -sum(sizes) % _ALIGNMENT
+        filling = -sum(sizes) % _ALIGNED_FLOATS
         self.values = torch.zeros(members, sum(sizes) + filling, device=self.device)
         self._filling = torch.zeros(members, filling, device=self.device)
         self.decoder = decoder.to(self.device)
@@ -111,32 +111,32 @@ class Cohort:
         self.updates = self.updates[index.cpu()]
 
     def step(
-        self, tokens: Tensor, loss: Tensor, shares: Sequence[float], seen: Tensor | None = None
+        self, tokens: Tensor, loss: Tensor, lr_factors: Sequence[float], seen: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """One optimiser step of every member.
 
-        tokens int64 [M, B, T], loss bool [M, B, T] (tokens to be predicted), shares: each member's learning rate as a
-        share of its peak. seen: what an encoder sees in place of the tokens; without it each token is predicted from
+        tokens int64 [M, B, T], loss bool [M, B, T] (tokens to be predicted), lr_factors: each member's learning rate
+        over its peak. seen: what an encoder sees in place of the tokens; without it each token is predicted from
         those before it. Returns the mean loss of each member in nats per predicted token [M] and its gradient norm
         before clipping [M], on the device. Of several ranks each gets the whole batch and computes a part of it.
         """
         losses = torch.zeros(len(self), device=self.device)
         gradient = torch.zeros(0)
-        for part in parts(tokens, loss, self.ranks, self.windows_at_once, seen):
-            self.decoder.set_loss_scale(part.share)
+        for micro_batch in micro_batches(tokens, loss, self.ranks, self.micro_batch_size, seen):
+            self.decoder.set_loss_scale(micro_batch.fraction)
             with mixed_precision(self.device):
-                hidden = self.decoder(part.inputs)
+                hidden = self.decoder(micro_batch.inputs)
                 logits = self.decoder.logits(hidden)
-            share = weighted_loss(logits.float(), part.targets, part.weights)
-            gradients = torch.autograd.grad(share.sum(), self._parameters)
+            own_loss = weighted_loss(logits.float(), micro_batch.targets, micro_batch.weights)
+            gradients = torch.autograd.grad(own_loss.sum(), self._parameters)
             fresh = torch.cat([*(g.flatten(1) for g in gradients), self._filling], dim=1)  # [M, P]
             gradient = gradient.add_(fresh) if len(gradient) else fresh
-            losses += share.detach()
+            losses += own_loss.detach()
         if not len(gradient):  # more ranks than windows
             gradient = torch.zeros_like(self.values)
         self.ranks.sum(gradient, losses)
         norms = gradient.norm(dim=1)
-        self._adamw(gradient, norms, shares)
+        self._adamw(gradient, norms, lr_factors)
         return losses, norms
 
     def restore(self, row: int, state: State) -> None:
@@ -155,31 +155,31 @@ class Cohort:
         return {name: self.values[row, where].view(size) for name, (where, size) in self.slices.items()}
 
     @torch.no_grad()
-    def _adamw(self, gradient: Tensor, norms: Tensor, shares: Sequence[float]) -> None:
+    def _adamw(self, gradient: Tensor, norms: Tensor, lr_factors: Sequence[float]) -> None:
         self.updates += 1
         clip = torch.clamp(self._clip / (norms + 1e-6), max=1.0).unsqueeze(1)
         state = self.values, gradient.mul_(clip), self.first, self.second
-        adamw.update(self.optimizers, shares, self.updates.tolist(), self._decayed, state)
+        adamw.update(self.optimizers, lr_factors, self.updates.tolist(), self._decayed, state)
 
 
 @dataclass(frozen=True)
-class Part:
-    """Windows that are computed in one pass.
+class MicroBatch:
+    """Windows of a batch that are computed in one pass.
 
     inputs [M, b, t], targets and weights [M, b·t]; t is T for an encoder, else T - 1
-    share: of the batch's windows
+    fraction: of the batch's windows
     """
 
     inputs: Tensor
     targets: Tensor
     weights: Tensor
-    share: float
+    fraction: float
 
 
-def parts(
-    tokens: Tensor, loss: Tensor, ranks: Ranks, at_once: int | None, seen: Tensor | None = None
-) -> Iterator[Part]:
-    """This rank's windows of a batch, so many at once; weighted so that the sum over all is the mean over the batch."""
+def micro_batches(
+    tokens: Tensor, loss: Tensor, ranks: Ranks, size: int | None, seen: Tensor | None = None
+) -> Iterator[MicroBatch]:
+    """This rank's windows of a batch, `size` at once; weighted so that the sum over all is the mean over the batch."""
     if seen is None:
         inputs, targets, loss = tokens[:, :, :-1], tokens[:, :, 1:], loss[:, :, 1:]
     else:
@@ -187,10 +187,10 @@ def parts(
     weights = loss / loss.sum((1, 2), keepdim=True).clamp(min=1)
     inputs, targets, weights = (x[:, ranks.rank :: ranks.size] for x in (inputs, targets, weights))
     count = inputs.shape[1]
-    for start in range(0, count, at_once or max(1, count)):
-        some = slice(start, start + (at_once or count))
+    for start in range(0, count, size or max(1, count)):
+        some = slice(start, start + (size or count))
         own = inputs[:, some]
-        yield Part(own, targets[:, some].flatten(1), weights[:, some].flatten(1), own.shape[1] / tokens.shape[1])
+        yield MicroBatch(own, targets[:, some].flatten(1), weights[:, some].flatten(1), own.shape[1] / tokens.shape[1])
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:

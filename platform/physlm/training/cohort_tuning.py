@@ -15,14 +15,14 @@ import torch
 from physlm.runs import Run
 from physlm.training.cohort import Cohort
 
-_STEPS = 3
-_WORTHWHILE = 30.0  # seconds; a shorter training isn't worth the measurement
-_GAIN = 1.05  # a smaller group must be quicker by this
-_SMALLEST = 4
+_MEASURED_STEPS = 3
+_MIN_TRAINING_SECONDS = 30.0  # a shorter training isn't worth the measurement
+_MIN_SPEEDUP = 1.05  # of a smaller group
+_MIN_MEMBERS = 4
 Rate = Callable[[Sequence[Run]], float]
 
 
-def tokens_per_second(runs: Sequence[Run], device: torch.device, steps: int = _STEPS) -> float:
+def tokens_per_second(runs: Sequence[Run], device: torch.device, steps: int = _MEASURED_STEPS) -> float:
     """Training rate of these runs as one cohort, all members together: the best of a few steps after a first one."""
     first = runs[0]
     optimizers, seeds = [run.training.optimizer for run in runs], [run.seed for run in runs]
@@ -48,12 +48,12 @@ def split(runs: Sequence[Run], device: torch.device, rate: Rate | None = None) -
     if not runs:
         return []
     parts = 1
-    if len(runs) >= 2 * _SMALLEST:
+    if len(runs) >= 2 * _MIN_MEMBERS:
         best = measured(runs)
-        worthwhile = sum(run.tokens for run in runs) / best >= _WORTHWHILE
-        while worthwhile and len(runs) // (2 * parts) >= _SMALLEST:
+        worthwhile = sum(run.tokens for run in runs) / best >= _MIN_TRAINING_SECONDS
+        while worthwhile and len(runs) // (2 * parts) >= _MIN_MEMBERS:
             smaller = measured(runs[:: 2 * parts])
-            if smaller < _GAIN * best:
+            if smaller < _MIN_SPEEDUP * best:
                 break
             best, parts = smaller, 2 * parts
     return [list(runs[part::parts]) for part in range(parts)]

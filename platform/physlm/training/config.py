@@ -123,3 +123,7 @@ class TrainingConfig(BaseModel):
         if (total := sum(stream.share for stream in self.mix.values())) >= 1:
             raise ValueError(f"mix: the shares add up to {total:g}, which leaves nothing for the task itself")
         return self
+
+
+CURVE_SOURCE = f"train-v{TrainingConfig.version}"
+"""Source of the observations that training itself makes: learning curves."""

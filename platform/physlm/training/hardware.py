@@ -9,8 +9,9 @@ import time
 
 import torch
 
-_USABLE = 0.85  # share of a GPU's memory that models may take; the rest is the allocator's and the libraries'
-_PEAK_SECONDS = 0.15
+_USABLE_GPU_MEMORY = 0.85
+"""Part of a GPU's memory that models may take; the rest is the allocator's and the libraries'."""
+_BENCHMARK_SECONDS = 0.15
 
 
 def own_device() -> torch.device:
@@ -25,7 +26,7 @@ def own_device() -> torch.device:
 def capacity_bytes(device: torch.device) -> float:
     """Memory that this rank's models may take: of its GPU, or its part of the machine's."""
     if device.type == "cuda":
-        return _USABLE * torch.cuda.get_device_properties(device).total_memory
+        return _USABLE_GPU_MEMORY * torch.cuda.get_device_properties(device).total_memory
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return machine / 2 / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
@@ -42,7 +43,7 @@ def peak_flops(device: torch.device) -> float:
     out = torch.empty_like(a)
     times: list[float] = []
     begin = time.perf_counter()
-    while len(times) < 4 or time.perf_counter() - begin < _PEAK_SECONDS:
+    while len(times) < 4 or time.perf_counter() - begin < _BENCHMARK_SECONDS:
         start = time.perf_counter()
         torch.mm(a, a, out=out)
         if on_gpu:

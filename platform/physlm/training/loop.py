@@ -23,8 +23,9 @@ from physlm import catalog
 from physlm.catalog import Observation
 from physlm.errors import Interrupted
 from physlm.runs import Run
+from physlm.store import layout
 from physlm.store.store import Store
-from physlm.training import layout, schedules
+from physlm.training import schedules
 from physlm.training.checkpoints import (
     Clock,
     ShardedState,
@@ -36,6 +37,7 @@ from physlm.training.checkpoints import (
     save_model,
 )
 from physlm.training.cohort import Cohort
+from physlm.training.config import CURVE_SOURCE
 from physlm.training.lora import LoraCohort
 from physlm.training.mixing import feed
 from physlm.training.packing import Feed, Windows
@@ -120,9 +122,9 @@ class _Row:
 class Options:
     """How to train, none of which changes a result.
 
-    ranks            the processes that train these runs together, each with a part of every batch
-    sharded          whether they share the parameters out among them as well
-    windows_at_once  windows of each member in one pass; a step accumulates gradients over several
+    ranks             the processes that train these runs together, each with a part of every batch
+    sharded           whether they share the parameters out among them as well
+    micro_batch_size  windows of each member in one pass; a step accumulates gradients over several
     """
 
     device: torch.device
@@ -132,7 +134,7 @@ class Options:
     stop: Callable[[], bool] = lambda: False
     ranks: Ranks = ALONE
     sharded: bool = False
-    windows_at_once: int | None = None
+    micro_batch_size: int | None = None
 
 
 def train(store: Store, runs: Sequence[Run], options: Options) -> None:
@@ -178,7 +180,7 @@ class _Training:
             [run.seed for run in leaders],
             options.device,
             options.ranks,
-            options.windows_at_once,
+            options.micro_batch_size,
         )
         for i, state in enumerate(states):
             if (parent := leaders[i].parent) is not None:
@@ -232,14 +234,14 @@ class _Training:
     def _step(self) -> None:
         begin = time.perf_counter()
         leaders = [row.members[0] for row in self.rows]
-        shares = [schedules.lr_factor(m.run.training.schedule, m.progress, m.clock.updates) for m in leaders]
+        lr_factors = [schedules.lr_factor(m.run.training.schedule, m.progress, m.clock.updates) for m in leaders]
         batch = [row.peek() for row in self.rows]
         tokens = torch.from_numpy(np.stack([w.tokens for w in batch])).to(self.options.device, torch.int64)
         wanted = torch.from_numpy(np.stack([w.loss for w in batch])).to(self.options.device)
         masked = [w.seen for w in batch if w.seen is not None]
         seen = torch.from_numpy(np.stack(masked)).to(tokens) if masked else None
-        losses, self._norms = self.cohort.step(tokens, wanted, shares, seen)
-        self._rate = max(m.run.training.optimizer.lr * s for m, s in zip(leaders, shares, strict=True))
+        losses, self._norms = self.cohort.step(tokens, wanted, lr_factors, seen)
+        self._rate = max(m.run.training.optimizer.lr * f for m, f in zip(leaders, lr_factors, strict=True))
         predicted = torch.tensor([w.predicted for w in batch], dtype=torch.float64)
         self.losses += (losses.double() * predicted.to(self.options.device))[self._row_of]
         seconds = (time.perf_counter() - begin) / len(self.rows)
@@ -300,7 +302,7 @@ class _Training:
         if not self.options.ranks.is_first:
             return
         save_model(self.store, run.run_id, clock.tokens, named)
-        catalog.write(self.store, _curve(run, clock), catalog.key(run.run_id, layout.CURVE_SOURCE))
+        catalog.write(self.store, _curve(run, clock), layout.run_observations_key(run.run_id, CURVE_SOURCE))
         marker = {
             "status": "diverged" if member.diverged else "trained",
             "tokens": clock.tokens,
@@ -361,4 +363,4 @@ def _curve(run: Run, clock: Clock) -> pl.DataFrame:
     for tokens, instances, loss, predicted in clock.curve:
         value = loss if np.isfinite(loss) else None
         rows.append((run.moment(tokens, instances), Observation("training_loss", value, "nats per token", n=predicted)))
-    return catalog.table(run.description(), layout.CURVE_SOURCE, rows)
+    return catalog.table(run.description(), CURVE_SOURCE, rows)

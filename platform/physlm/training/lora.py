@@ -90,13 +90,13 @@ class LoraCohort(Cohort):
         seeds: Sequence[int],
         device: torch.device,
         ranks: Ranks = ALONE,
-        windows_at_once: int | None = None,
+        micro_batch_size: int | None = None,
         *,
         config: LoraConfig,
     ) -> None:
         self.config = config
         self.frozen = Decoder(model, vocabulary, len(seeds)).requires_grad_(False).to(device)
-        super().__init__(model, vocabulary, optimizers, seeds, device, ranks, windows_at_once)
+        super().__init__(model, vocabulary, optimizers, seeds, device, ranks, micro_batch_size)
 
     def _build(self, members: int) -> _Updates:
         return _Updates(self.frozen, self.config)

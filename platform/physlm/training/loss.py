@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -30,15 +31,18 @@ class _WeightedLoss(torch.autograd.Function):
         return gradient * grad_outputs[0].view(-1, 1, 1), None, None
 
 
-def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum of the negative log-likelihoods of each member, in nats.
-
-    logits [M, n, V], targets int64 [M, n], weights [M, n] -> [M].
-    """
+def weighted_loss(
+    logits: Float[Tensor, "members n vocabulary"],
+    targets: Int[Tensor, "members n"],
+    weights: Float[Tensor, "members n"],
+) -> Float[Tensor, " members"]:
+    """Weighted sum of the negative log-likelihoods of each member, in nats."""
     return cast("Tensor", _WeightedLoss.apply(logits, targets, weights))  # type: ignore[no-untyped-call]
 
 
-def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Negative log-likelihood of each token in nats, without gradient. logits [M, n, V] -> [M, n]."""
+def token_losses(
+    logits: Float[Tensor, "members n vocabulary"], targets: Int[Tensor, "members n"]
+) -> Float[Tensor, "members n"]:
+    """Negative log-likelihood of each token in nats, without gradient."""
     at_target = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return torch.logsumexp(logits, -1) - at_target

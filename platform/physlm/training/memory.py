@@ -1,23 +1,24 @@
-"""Keep freed memory in the process: small models allocate and free the same few megabytes at every step."""
+"""Bytes that training takes, as planning and ranks estimate them; torch-free."""
 
 from __future__ import annotations
 
-import ctypes
-import sys
+from physlm.models.model import ModelConfig
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
+_FLOAT_BYTES = 4
+_STATE_COPIES = 6  # parameters, gradients, two moments, and what the optimiser makes on its way
 
 
-def keep_freed_memory() -> None:
-    """Tell glibc not to give memory back to the kernel after each free; page faults cost a quarter of a step else.
+def state_bytes(parameters: int) -> int:
+    """Bytes of a model's parameters, gradients and moments, with what the optimiser's step needs beside them."""
+    return _FLOAT_BYTES * _STATE_COPIES * parameters
 
-    Does nothing where the C library isn't glibc.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):
-        return
-    library.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the largest value that glibc accepts
-    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-    library.mallopt(_TOP_PAD, 64 << 20)
+
+def activation_bytes(model: ModelConfig, vocabulary: int, context: int, windows: int) -> int:
+    """Bytes kept between the forward and the backward pass of so many windows of `context` tokens; roughly."""
+    kept = model.activations_per_token(vocabulary, context) + 2 * vocabulary  # the logits again in the backward pass
+    return _FLOAT_BYTES * windows * context * kept
+
+
+def training_bytes(model: ModelConfig, vocabulary: int, context: int, batch_size: int) -> int:
+    """Bytes that training one model takes, all windows of a batch in one pass; roughly."""
+    return state_bytes(model.parameters(vocabulary)) + activation_bytes(model, vocabulary, context, batch_size)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from physlm.runs import Run, trunks
+from physlm.training.memory import activation_bytes, state_bytes
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def divide(cohorts: Sequence[Sequence[Run]], rank: int, size: int, capacity: flo
         run
         for cohort in cohorts
         for run in cohort
-        if size > 1 and run.training.lora is None and state_bytes(run) > capacity
+        if size > 1 and run.training.lora is None and state_bytes(run.parameters) > capacity
     ]
     rest = [[run for run in cohort if run not in large] for cohort in cohorts]
     rest = [cohort for cohort in rest if cohort]
@@ -47,22 +48,9 @@ def divide(cohorts: Sequence[Sequence[Run]], rank: int, size: int, capacity: flo
     return Division([mine[i] for i in sorted(mine)], (), large)
 
 
-def state_bytes(run: Run) -> int:
-    """Bytes of a run's parameters, gradients and moments, with what the optimiser's step needs beside them."""
-    return 4 * 6 * run.parameters
-
-
-def activation_bytes(run: Run, windows: int | None = None) -> int:
-    """Bytes kept between the forward and the backward pass of so many windows, a batch if not told; roughly."""
-    tokens = (windows or run.training.batch_size) * run.context_length
-    vocabulary = len(run.language.vocabulary)
-    # as much of the logits again while the backward pass runs
-    return 4 * tokens * (run.model.activations_per_token(vocabulary, run.context_length) + 2 * vocabulary)
-
-
-def windows_at_once(runs: Sequence[Run], ranks: int, capacity: float) -> int:
+def micro_batch_size(runs: Sequence[Run], ranks: int, capacity: float) -> int:
     """Windows of each member that fit into memory at once: a step takes several passes where that is not its batch."""
-    room = capacity - sum(map(state_bytes, runs))
-    each = sum(activation_bytes(run, 1) for run in runs)
-    share = -(-runs[0].training.batch_size // ranks)
-    return max(1, min(share, int(room // each)))
+    room = capacity - sum(state_bytes(run.parameters) for run in runs)
+    each = sum(activation_bytes(run.model, len(run.language.vocabulary), run.context_length, 1) for run in runs)
+    own = -(-runs[0].training.batch_size // ranks)
+    return max(1, min(own, int(room // each)))

@@ -20,7 +20,7 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-_PATIENCE = timedelta(hours=24)  # a rank waits this long for one that works longer; one that dies ends all at once
+_TIMEOUT = timedelta(hours=24)  # a rank waits this long for one that works longer; one that dies ends all at once
 
 
 FOLDER_VARIABLE = "PHYSLM_RANKS_FOLDER"
@@ -83,7 +83,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     kv_store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", shared)
     backend = "nccl" if device.type == "cuda" else "gloo"
     group = PrefixStore("group", kv_store)
-    dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=_PATIENCE)
+    dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield Ranks(rank, size, PrefixStore("board", kv_store))
     finally:
@@ -93,11 +93,11 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 def _meet() -> tuple[Store, int, int]:
     """The store that the ranks share, this one's number, and how many there are."""
     if (folder := os.environ.get(FOLDER_VARIABLE)) is None:
-        shared, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+        shared, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
         return shared, rank, size
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     store = FileStore(f"{folder}/ranks-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", size)
-    store.set_timeout(_PATIENCE)
+    store.set_timeout(_TIMEOUT)
     return store, rank, size
 
 

@@ -24,10 +24,11 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from physlm.models.decoder import Decoder, initialise
 from physlm.models.model import ModelConfig
+from physlm.store import layout
 from physlm.store.store import Store
-from physlm.training import adamw, layout
+from physlm.training import adamw
 from physlm.training.checkpoints import Clock, ShardedState, save_clock
-from physlm.training.cohort import mixed_precision, parts
+from physlm.training.cohort import micro_batches, mixed_precision
 from physlm.training.config import OptimizerConfig
 from physlm.training.loss import weighted_loss
 from physlm.training.ranks import Ranks
@@ -56,10 +57,10 @@ class ShardedModel:
         seeds: Sequence[int],
         device: torch.device,
         ranks: Ranks,
-        windows_at_once: int | None = None,
+        micro_batch_size: int | None = None,
     ) -> None:
         (self.optimizer,), (seed,) = optimizers, seeds
-        self.ranks, self.device, self.windows_at_once = ranks, device, windows_at_once
+        self.ranks, self.device, self.micro_batch_size = ranks, device, micro_batch_size
         decoder = Decoder(model, vocabulary, 1)
         initialise(decoder, [seed])  # the same on every rank, and in main memory
         self._loss = _LossOf(decoder)
@@ -95,37 +96,37 @@ class ShardedModel:
         assert list(rows) == [0]
 
     def step(
-        self, tokens: Tensor, loss: Tensor, shares: Sequence[float], seen: Tensor | None = None
+        self, tokens: Tensor, loss: Tensor, lr_factors: Sequence[float], seen: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """One optimiser step, as a cohort's: mean loss [1] in nats per predicted token, gradient norm [1]."""
         losses = torch.zeros(1, device=self.device)
-        batch = list(parts(tokens, loss, self.ranks, self.windows_at_once, seen))
+        batch = list(micro_batches(tokens, loss, self.ranks, self.micro_batch_size, seen))
         # Every rank must take part in as many passes as the first, which never has fewer windows than another.
         most = math.ceil(tokens.shape[1] / self.ranks.size)
-        passes = math.ceil(most / (self.windows_at_once or most))
+        passes = math.ceil(most / (self.micro_batch_size or most))
         if len(batch) < passes:
             few = None if seen is None else seen[:, :1]
-            (empty,) = parts(tokens[:, :1], torch.zeros_like(loss[:, :1]), Ranks(), None, few)
-            batch += [replace(empty, share=0.0)] * (passes - len(batch))
-        for part in batch:
+            (empty,) = micro_batches(tokens[:, :1], torch.zeros_like(loss[:, :1]), Ranks(), None, few)
+            batch += [replace(empty, fraction=0.0)] * (passes - len(batch))
+        for micro_batch in batch:
             # Gradients are averaged over the ranks, and their sum is wanted.
-            self._loss.decoder.set_loss_scale(part.share * self.ranks.size)
+            self._loss.decoder.set_loss_scale(micro_batch.fraction * self.ranks.size)
             with mixed_precision(self.device):
-                share = self._loss(part.inputs, part.targets, part.weights)
-            (share * self.ranks.size).sum().backward()
-            losses += share.detach()
+                own_loss = self._loss(micro_batch.inputs, micro_batch.targets, micro_batch.weights)
+            (own_loss * self.ranks.size).sum().backward()
+            losses += own_loss.detach()
         gradients = {name: _dtensor(p.grad) for name, p in self._named.items()}
         squares = torch.zeros(1, device=self.device)
         for gradient in gradients.values():
             squares += gradient.to_local().square().sum()
         self.ranks.sum(losses, squares)
         norms = squares.sqrt()
-        self._adamw(gradients, norms, shares)
+        self._adamw(gradients, norms, lr_factors)
         self._loss.zero_grad()
         return losses, norms
 
     @torch.no_grad()
-    def _adamw(self, gradients: dict[str, DTensor], norms: Tensor, shares: Sequence[float]) -> None:
+    def _adamw(self, gradients: dict[str, DTensor], norms: Tensor, lr_factors: Sequence[float]) -> None:
         self.updates += 1
         clip = torch.clamp(self.optimizer.clip_norm / (norms + 1e-6), max=1.0)
         for name, parameter in self._named.items():
@@ -134,7 +135,9 @@ class ShardedModel:
             ]
             values, gradient, first, second = local
             decayed = values.shape[1] if adamw.decays(name) else 0
-            adamw.update([self.optimizer], shares, [self.updates], decayed, (values, gradient * clip, first, second))
+            adamw.update(
+                [self.optimizer], lr_factors, [self.updates], decayed, (values, gradient * clip, first, second)
+            )
 
     def _state(self) -> dict[str, DTensor]:
         kinds: dict[str, dict[str, DTensor]] = {"values": self._named, "first": self.first, "second": self.second}
@@ -142,12 +145,11 @@ class ShardedModel:
 
     def write_state(self, store: Store, run_id: str, row: int, clock: Clock) -> None:
         """Store a point to go on from: each rank its own file, then the first rank the clock that makes it count."""
-        prefix = layout.sharded_prefix(run_id, clock.tokens)
         with tempfile.TemporaryDirectory(prefix="physlm-") as folder:
             # In safetensors: the format of distributed checkpoints by default has a pickle in it.
             save(self._state(), storage_writer=HuggingFaceStorageWriter(folder, save_distributed=True))
             for file in sorted(Path(folder).iterdir()):
-                store.put_file(prefix + file.name, file)
+                store.put_file(layout.sharded_key(run_id, clock.tokens, file.name), file)
         self.ranks.barrier()
         if self.ranks.is_first:
             save_clock(store, run_id, clock)

@@ -4,8 +4,8 @@ Nothing listens beyond loopback: torchrun's own stores would take commands from 
 and ranks meet in files of a private folder, and the collectives' sockets are bound to the loopback interface, whatever
 the host is called.
 
-It doesn't outlive whoever started it. A killed parent can't tell anybody: this process then asks its ranks to stop, as
-torchrun does on SIGTERM; and when it is killed itself, its ranks notice it in turn.
+It stops when its parent process dies: it then asks its ranks to stop, as torchrun does on SIGTERM. When it is killed
+itself, its ranks stop in the same way.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import tempfile
 
 from torch.distributed.run import main
 
-from physlm import environment
-from physlm.training import orphan_watchdog
+from physlm import environment, orphan_watchdog
 from physlm.training.ranks import FOLDER_VARIABLE
 
 _RESTARTS = 3  # of all ranks together, after one is lost

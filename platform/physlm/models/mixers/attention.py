@@ -47,7 +47,10 @@ class AttentionConfig(BlockConfig):
 
 @register
 class Attention(Mixer[AttentionConfig]):
-    """Multi-head softmax attention; members are folded into the batch, so one kernel serves the whole cohort."""
+    """Multi-head softmax attention.
+
+    Members are folded into the batch, so one kernel serves the whole cohort.
+    """
 
     name = "attention"
     config_type = AttentionConfig

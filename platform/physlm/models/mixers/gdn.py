@@ -58,7 +58,7 @@ def gated_delta_rule(
 
 @register
 class GatedDeltaNet(Recurrence):
-    """out(norm(o) ⊙ silu(gate)), o from the recurrence over normalised queries and keys, and values."""
+    """Gated DeltaNet: out(norm(o) ⊙ silu(gate)), o from the recurrence over normalised queries and keys, and values."""
 
     name = "gdn"
     expansion = 1.5

@@ -50,7 +50,7 @@ def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, state
 
 @register
 class GatedLinearAttention(Recurrence):
-    """out(norm(o) ⊙ silu(gate)), o from the recurrence over queries, keys and values."""
+    """Gated linear attention: out(norm(o) ⊙ silu(gate)), o from the recurrence over queries, keys and values."""
 
     name = "gla"
     expansion = 1.0

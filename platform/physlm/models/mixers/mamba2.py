@@ -48,7 +48,7 @@ def state_space(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, state: Tensor) -
 
 @register
 class Mamba2(Recurrence):
-    """out(norm(y ⊙ silu(z))), y from the recurrence over x, B and C."""
+    """Mamba2: out(norm(y ⊙ silu(z))), y from the recurrence over x, B and C."""
 
     name = "mamba2"
     expansion = 2.0

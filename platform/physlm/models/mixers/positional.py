@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @register
 class Positional(Averaging):
-    """Weights are a softmax over learned numbers, one for each head and distance."""
+    """GPT_pos: attention weights are a softmax over learned numbers, one for each head and distance."""
 
     name = "positional"
     examples = ({"distances": 5},)

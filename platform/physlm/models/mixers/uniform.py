@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @register
 class Uniform(Averaging):
-    """Head i takes the mean of the last 2^i tokens, of all there are where they are fewer."""
+    """GPT_uni: head i takes the mean of the last 2^i tokens, of all there are where they are fewer."""
 
     name = "uniform"
     examples = ({"heads": 4},)

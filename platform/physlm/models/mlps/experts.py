@@ -39,7 +39,7 @@ def _hidden(config: ExpertsConfig) -> int:
 
 @register
 class Experts(Mlp[ExpertsConfig]):
-    """Sends each token to its `top_k` experts and adds their answers, weighted by the router's probabilities.
+    """Mixture of experts: sums the answers of a token's `top_k` experts, weighted by the router's probabilities.
 
     load [M, E]: share of the last batch's tokens that chose each expert; dropped [M]: share that found no room.
     loss_scale: weight of the balance loss of the next pass; of a step in several passes it is each one's share.

@@ -21,7 +21,10 @@ def _hidden(config: HiddenConfig) -> int:
 
 @register
 class Gated(Mlp[HiddenConfig]):
-    """down(silu(x·G) ⊙ x·U); `up` holds G and U side by side, with Canon D behind it."""
+    """Gated feed-forward layer, SwiGLU: down(silu(x·G) ⊙ x·U).
+
+    `up` holds G and U side by side, with Canon D behind it.
+    """
 
     name = "gated"
     config_type = HiddenConfig

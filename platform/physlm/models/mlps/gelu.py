@@ -21,7 +21,7 @@ def _hidden(config: HiddenConfig) -> int:
 
 @register
 class Gelu(Mlp[HiddenConfig]):
-    """down(gelu(up(x))), with Canon D behind `up`."""
+    """Feed-forward layer with GELU: down(gelu(up(x))), with Canon D behind `up`."""
 
     name = "gelu"
     config_type = HiddenConfig

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from physlm.probes.fitting.lbfgs import minimise
@@ -13,14 +14,19 @@ from physlm.probes.fitting.whitening import whitening
 _ELEMENTS = 1 << 24  # of the largest tensor in use: problems beyond it are solved one batch after the other
 
 
-def hits(x: Tensor, labels: Tensor, classes: Tensor, test: Tensor) -> Tensor:
+def hits(
+    x: Float[Tensor, "models places n width"],
+    labels: Int[Tensor, "models targets n"],
+    classes: Int[Tensor, " targets"],
+    test: Bool[Tensor, "models n"],
+) -> Bool[Tensor, "models places targets n"]:
     """Train on the readings that aren't for testing, and tell which of all readings are right.
 
-    x        [M, S, n, d]: features at S layers or positions
-    labels   int64 [M, K, n]: -1 where there is nothing to read
-    classes  int64 [K]
-    test     bool [M, n]
-    Returns bool [M, S, K, n]. The loss is that of an L2-regularised logistic regression on standardised features,
+    x        features at layers or positions
+    labels   -1 where there is nothing to read
+    classes  how many each target has
+
+    The loss is that of an L2-regularised logistic regression on standardised features,
     mean of -ln p + |w|² / 2n, which scikit-learn has with C = 1 (and, of two classes, with C = 2).
     """
     result = torch.zeros(*x.shape[:2], labels.shape[1], x.shape[2], dtype=torch.bool, device=x.device)

@@ -1,42 +1,22 @@
-"""States of a frozen decoder at every layer, and updates of what its embedding gives, through hooks alone."""
+"""States of frozen decoders at every layer, a few rows at a time, and decoders of some members of another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from physlm.models.decoder import Decoder
+from physlm.models.hidden_states import hidden_states
 
 _TOKENS_AT_ONCE = 1 << 16  # of all models together: bounds the memory of what a forward pass leaves behind
 
 
 def states(decoder: Decoder, tokens: Tensor) -> Tensor:
-    """tokens int64 [M, B, T] -> [layers + 1, M, B·T, d].
-
-    Layer 0 is the embedding, layer ℓ the output of block ℓ; the last is what the decoder returns, behind its last norm.
-    """
+    """tokens int64 [M, B, T] -> [layers + 1, M, B·T, d], as `hidden_states` gives them, without gradients."""
     with torch.no_grad():
-        return torch.stack(layers(decoder, tokens))
-
-
-def layers(decoder: Decoder, tokens: Tensor) -> list[Tensor]:
-    """The same, layer by layer, for gradients to flow through."""
-    found: list[Tensor] = []
-
-    def before(module: Any, arguments: tuple[Any, ...]) -> None:
-        found.append(arguments[0])
-
-    hooks = [block.register_forward_pre_hook(before) for block in decoder.blocks]
-    try:
-        last = decoder(tokens)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [*found, last]
+        return torch.stack(hidden_states(decoder, tokens))
 
 
 def all_states(decoder: Decoder, tokens: Tensor) -> Tensor:
@@ -48,20 +28,6 @@ def all_states(decoder: Decoder, tokens: Tensor) -> Tensor:
         for part in torch.split(tokens, at_once, 1)
     ]
     return torch.cat(parts, 2)
-
-
-@contextmanager
-def updated(decoder: Decoder, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """While it lasts, the first block gets change(x) for the embeddings x [M, n, d]."""
-
-    def before(module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        return change(arguments[0]), *arguments[1:]
-
-    hook = decoder.blocks[0].register_forward_pre_hook(before)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def chosen(decoder: Decoder, rows: Sequence[int]) -> Decoder:

@@ -20,9 +20,10 @@ from torch.nn.functional import embedding, layer_norm
 from physlm import randomness
 from physlm.catalog import Observation
 from physlm.models.decoder import Decoder
+from physlm.models.hidden_states import changed_input, hidden_states
 from physlm.probes import scores
 from physlm.probes.controls import VARIANTS
-from physlm.probes.fitting.states import chosen, device_of, layers, updated
+from physlm.probes.fitting.states import chosen, device_of
 from physlm.probes.probe import Probe, Tell, part_of
 from physlm.probes.samples import MARKS, Texts
 from physlm.probes.updates import UpdateConfig
@@ -157,9 +158,9 @@ class Updated:
         rows = torch.cat([self.up @ self.down, self.marks], 1)  # what each token's embedding is changed by
         own = torch.arange(count, device=self.device).view(-1, 1, 1) * rows.shape[1]
         change = embedding(tokens + own, rows.flatten(0, 1)).flatten(1, 2)
-        with updated(self.decoder, lambda x: x + change):
+        with changed_input(self.decoder.blocks[0], lambda x: x + change):
             known = torch.where(tokens < vocabulary, tokens, 0)
-            hidden = layers(self.decoder, known) if self.layered else [self.decoder(known)]
+            hidden = hidden_states(self.decoder, known) if self.layered else [self.decoder(known)]
         index = places.unsqueeze(3).expand(-1, -1, -1, self.decoder.config.width)
         parts = torch.split(index, 1 if self.layered else index.shape[2], 2)
         read = [own.view(count, batch, context, -1).gather(2, part) for own, part in zip(hidden, parts, strict=True)]
