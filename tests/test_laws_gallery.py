@@ -14,7 +14,7 @@ from physlm import catalog, experiment, laws, steps
 from physlm.errors import UserError
 from physlm.fitting import form_of
 from physlm.launch import planning
-from physlm.measures import loss
+from physlm.measures.loss import Loss
 from physlm.steps.collect import Collect
 from physlm.steps.fit import Fit
 from physlm.steps.measure import Measure
@@ -58,7 +58,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for cohort in planning.cohorts(made.runs):
         train(store, cohort, Options(torch.device("cpu")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loss, "INSTANCES", 100)
+        patch.setattr(Loss, "samples", 100)
         Measure().run(store, made)
     Collect().run(store, made)
     Fit().run(store, made)

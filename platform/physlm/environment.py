@@ -12,8 +12,12 @@ import os
 import re
 import sys
 import traceback
+import warnings
+from contextlib import suppress
+from ipaddress import ip_address
 from types import TracebackType
 from typing import TextIO, cast
+from urllib.parse import urlsplit
 
 from physlm.errors import UserError
 
@@ -117,6 +121,20 @@ def for_child(**changes: str) -> dict[str, str]:
     """The environment of a process that we start: nothing of a surrounding job's ranks, no modules from its folder."""
     kept = {name: value for name, value in os.environ.items() if not _OF_A_JOB.fullmatch(name)}
     return {**kept, "PYTHONSAFEPATH": "1", **changes}
+
+
+def warn_of_plain_http(address: str, what: str) -> None:
+    """Warn where something secret would leave this machine, or the cluster that this pod is in, unencrypted."""
+    url = urlsplit(address)
+    host = url.hostname or ""
+    # <service>.<namespace>, .svc or .svc.cluster.local: a Service's names within a cluster
+    in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ and (host.count(".") < 2 or ".svc" in host)
+    if url.scheme != "http" or host == "localhost" or in_cluster:
+        return
+    with suppress(ValueError):
+        if ip_address(host).is_loopback:
+            return
+    warnings.warn(f"{what} go to {url.netloc} unencrypted; use https:// beyond this machine", stacklevel=3)
 
 
 class _Guarded:

@@ -7,6 +7,7 @@ PhyslmError
 │   ├── StoreConfigError   a store address or credential that can't be used
 │   └── UnknownName        a task, model, measure, probe, law, ... that doesn't exist; a KeyError too
 ├── RegistrationError      two files of the package claim one name
+├── UndeclaredObservation  a measure or probe emits what it doesn't declare
 ├── StoreError             the store failed or holds something unreadable
 │   ├── MissingObject      no object under that key
 │   └── CorruptObject      the object's content doesn't match its checksum
@@ -46,6 +47,10 @@ class UnknownName(UserError, KeyError):
 
 class RegistrationError(PhyslmError):
     """Two files of the package claim one name."""
+
+
+class UndeclaredObservation(PhyslmError):
+    """A measure or a probe emits what its `emits` doesn't declare; the text says what to declare."""
 
 
 class StoreError(PhyslmError):

@@ -17,7 +17,7 @@ from physlm.errors import LawDataError, UserError
 from physlm.launch import planning
 from physlm.laws.chinchilla import Chinchilla
 from physlm.laws.skill import Skill
-from physlm.measures import accuracy
+from physlm.measures.accuracy import Accuracy
 from physlm.steps.measure import Measure
 from physlm.steps.plan import Plan
 from physlm.store import open_store
@@ -49,7 +49,7 @@ measure: [accuracy]
 
 
 def test_accuracies_are_tested_for_being_no_more_than_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accuracy, "QUESTIONS", 200)
+    monkeypatch.setattr(Accuracy, "samples", 200)
     file, store = tmp_path / "guessing.yaml", ["--store", str(tmp_path / "store")]
     file.write_text(GUESSING)
     made, opened = experiment.load(file), open_store(store[1])

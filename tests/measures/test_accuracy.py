@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from physlm import standard_errors
 from physlm.catalog import Observation
 from physlm.datasets.evaluations import languages, variant
 from physlm.errors import UserError
 from physlm.measures import answers as asking
-from physlm.measures.accuracy import BY_OPERATIONS, Accuracy, observations, share_stderr
+from physlm.measures.accuracy import BY_OPERATIONS, Accuracy, observations
 from physlm.measures.answers import Answers, ask
 from physlm.measures.measure import Member
 from physlm.models import generation, parse
@@ -82,8 +83,8 @@ def test_who_misreads_the_first_token_is_always_wrong(name: str, monkeypatch: py
 def test_every_evaluation_is_measured_by_operations_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     task = tiny("igsm")
     monkeypatch.setattr(generation, "generate", Reader(task, 3).generate)
-    monkeypatch.setattr("physlm.measures.accuracy.QUESTIONS", COUNT)
-    rows = Accuracy().take(decoder_of(task), [Member(task, 3, task.max_length, 1)])[0]
+    monkeypatch.setattr(Accuracy, "samples", COUNT)
+    rows = Accuracy().evaluate(decoder_of(task), [Member(task, 3, task.max_length, 1)])[0]
     whole = {row.measure: row for row in rows if row.position is None}
     assert {"accuracy", "accuracy.op_5", "accuracy.op_7", "accuracy.reask", "answer.retries.op_7"} < set(whole)
     assert (whole["accuracy"].value, whole["accuracy"].ceiling, whole["accuracy"].n) == (1.0, 1.0, COUNT)
@@ -135,7 +136,7 @@ def test_values_are_shares_and_means_of_what_is_counted() -> None:
 
 @pytest.mark.parametrize(("right", "n"), [(0, 20), (1, 400), (13, 50), (400, 400)])
 def test_the_standard_error_is_half_of_wilsons_interval(right: int, n: int) -> None:
-    found = share_stderr(np.arange(n) < right)
+    found = standard_errors.share(np.arange(n) < right)
     interval = binomtest(right, n).proportion_ci(0.682689492137, "wilson")
     assert found == pytest.approx((interval.high - interval.low) / 2, rel=1e-6)
     assert found > 0
@@ -144,12 +145,12 @@ def test_the_standard_error_is_half_of_wilsons_interval(right: int, n: int) -> N
 def test_answers_that_err_together_count_once() -> None:
     once = np.random.default_rng(0).random(500) < 0.3
     people = np.arange(500)
-    together = share_stderr(np.repeat(once, 6), np.repeat(people, 6))
-    assert together == pytest.approx(share_stderr(once), rel=0.02)
-    assert share_stderr(once, people) == pytest.approx(share_stderr(once), rel=1e-9)
+    together = standard_errors.share(np.repeat(once, 6), np.repeat(people, 6))
+    assert together == pytest.approx(standard_errors.share(once), rel=0.02)
+    assert standard_errors.share(once, people) == pytest.approx(standard_errors.share(once), rel=1e-9)
 
 
 def test_a_task_without_questions_is_refused() -> None:
-    assert Accuracy.suits(tiny("biod")) == "biod asks no questions"
+    assert Accuracy.unsupported_reason(tiny("biod")) == "biod asks no questions"
     with pytest.raises(UserError, match="biod asks no questions"):
         asking.ask(decoder_of(tiny("biod")), [Member(tiny("biod"), 0, 12, 1)], 3)

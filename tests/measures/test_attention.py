@@ -33,7 +33,7 @@ def built(task: Cfg, distance: int | None = None) -> Decoder:
 
 
 def take(decoder: Decoder, task: Cfg) -> list[Observation]:
-    (rows,) = Attention().take(decoder, [Member(task, 0, task.max_length, 1)])
+    (rows,) = Attention().evaluate(decoder, [Member(task, 0, task.max_length, 1)])
     return rows
 
 

@@ -88,9 +88,9 @@ def make(seeds: list[int]) -> Decoder:
 def test_a_member_is_measured_as_it_would_be_alone(context: int) -> None:
     small = Biod(TASK.config.model_copy(update={"people": 150}))
     members = [Member(TASK, 4, context, 1000), Member(small, 5, context, 1000)]
-    together = KnowledgeBits().take(make([4, 5]), members)
+    together = KnowledgeBits().evaluate(make([4, 5]), members)
     for i, seed in enumerate((4, 5)):
-        alone = KnowledgeBits().take(make([seed]), members[i : i + 1])[0]
+        alone = KnowledgeBits().evaluate(make([seed]), members[i : i + 1])[0]
         for a, b in zip(alone, together[i], strict=True):
             assert a.n == b.n
             assert a.value == pytest.approx(b.value, rel=1e-4, abs=1e-3)
@@ -146,22 +146,22 @@ def test_members_of_one_language_are_measured_together_and_questions_left_out() 
     asking = Bios(BIOS.config.model_copy(update={"qa_fraction": 0.5, "junk_people": 50, "junk_fraction": 0.5}))
     decoder = Decoder(Gpt2Config(layers=1, heads=1, width=8), len(BIOS.vocabulary), 1)
     initialise(decoder, [0])
-    plain, mixed = (KnowledgeBits().take(decoder.eval(), [Member(task, 4, 80, 1000)])[0] for task in (BIOS, asking))
+    plain, mixed = (KnowledgeBits().evaluate(decoder.eval(), [Member(task, 4, 80, 1000)])[0] for task in (BIOS, asking))
     assert plain == mixed
     assert {o.measure: o for o in plain}["learned_bits"].value < 0
-    assert KnowledgeBits.suits(asking) is None
-    assert KnowledgeBits.suits(build(registry["mano"].config_type())) == "mano has no facts to count"
+    assert KnowledgeBits.unsupported_reason(asking) is None
+    assert KnowledgeBits.unsupported_reason(build(registry["mano"].config_type())) == "mano has no facts to count"
 
 
 def test_junk_is_not_scored() -> None:
     mixed = Biod(TASK.config.model_copy(update={"junk_people": 500, "junk_fraction": 0.8}))
     members = [Member(task, 4, TASK.max_length, 1000) for task in (TASK, mixed)]
-    plain, found = (KnowledgeBits().take(make([4]), [member])[0] for member in members)
+    plain, found = (KnowledgeBits().evaluate(make([4]), [member])[0] for member in members)
     assert plain == found
 
 
 def test_an_untrained_model_knows_nothing() -> None:
-    found = {o.measure: o for o in KnowledgeBits().take(make([0]), [MEMBER])[0]}
+    found = {o.measure: o for o in KnowledgeBits().evaluate(make([0]), [MEMBER])[0]}
     assert found["learned_bits"].value < 0
     assert found["memorizable_accuracy"].value < 0.05
 

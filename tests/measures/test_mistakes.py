@@ -57,5 +57,5 @@ def test_real_mistakes_are_found() -> None:
 
 
 def test_only_igsm_tells_steps_apart() -> None:
-    assert Mistakes.suits(TASK) is None
-    assert "mano" in str(Mistakes.suits(Mano(ManoConfig())))
+    assert Mistakes.unsupported_reason(TASK) is None
+    assert "mano" in str(Mistakes.unsupported_reason(Mano(ManoConfig())))

@@ -42,7 +42,7 @@ def copier(layers: int = 2, copying: int = 0) -> Decoder:
 
 
 def take(decoder: Decoder) -> list[Observation]:
-    (rows,) = Patching().take(decoder, [Member(TASK, 0, TASK.max_length, 1)])
+    (rows,) = Patching().evaluate(decoder, [Member(TASK, 0, TASK.max_length, 1)])
     return rows
 
 
@@ -120,7 +120,7 @@ def test_a_fact_that_stops_over_is_found_there_wherever_it_stands(wide: bool, mo
     monkeypatch.setattr(Anywhere, "wide", wide)
     task = Anywhere(TASK.config)
     assert not task.counterfactuals(Stream("test"), np.arange(9)).aligned
-    (rows,) = Patching().take(relay(), [Member(task, 0, 20, 1)])
+    (rows,) = Patching().evaluate(relay(), [Member(task, 0, 20, 1)])
     assert not [o for o in rows if o.measure.startswith("patching.recovery")]
     where = ["carrier", "carrier" if wide else "other", "last"]  # in each layer
     found = {(o.measure, o.layer): o.value for o in rows}
@@ -132,7 +132,7 @@ def test_a_fact_that_stops_over_is_found_there_wherever_it_stands(wide: bool, mo
 
 def test_what_is_patched_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = take(copier())
-    monkeypatch.setattr(patching, "_TOKENS_AT_ONCE", 150)  # nine pairs
+    monkeypatch.setattr(patching, "_MAX_TOKENS", 150)  # nine pairs
     for one, other in zip(whole, take(copier()), strict=True):
         assert (one.measure, one.layer, one.position) == (other.measure, other.layer, other.position)
         assert one.value == pytest.approx(other.value, abs=1e-5)
@@ -155,8 +155,8 @@ def test_members_of_different_lengths_are_patched_as_if_alone() -> None:
     for made in (both, alone):
         made.requires_grad_(False)
         made.blocks[0].attention.qkv.weight[:, :, 32:] = made.blocks[0].attention.out.weight[:] = torch.eye(16)
-    together = Patching().take(both, members)[1]
-    (single,) = Patching().take(alone, members[1:])
+    together = Patching().evaluate(both, members)[1]
+    (single,) = Patching().evaluate(alone, members[1:])
     assert {o.position for o in single} == {None, *range(1 + 4 + 1 + 2)}
     assert [(o.measure, o.layer, o.position) for o in together] == [(o.measure, o.layer, o.position) for o in single]
     for a, b in zip(together, single, strict=True):
@@ -165,5 +165,5 @@ def test_members_of_different_lengths_are_patched_as_if_alone() -> None:
 
 def test_knobs_that_leave_no_pairs_are_refused_before_anything_is_trained() -> None:
     full = Mqar(MqarConfig(pairs=4, length=16, symbols=4))
-    assert "leaves none to change one to" in str(Patching.suits(full))
-    assert Patching.suits(TASK) is None
+    assert "leaves none to change one to" in str(Patching.unsupported_reason(full))
+    assert Patching.unsupported_reason(TASK) is None

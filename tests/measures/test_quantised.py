@@ -69,12 +69,12 @@ def test_fewer_bits_change_a_measure_more() -> None:
         for parameter in model.parameters():
             parameter.mul_(3)
     members = [Member(TASK, seed, TASK.max_length, 1000) for seed in (0, 1)]
-    (plain, _) = measures.find("loss")().take(model, members)
+    (plain, _) = measures.find("loss")().evaluate(model, members)
     losses = {}
     for name in ("int8", "int4", "int4g32"):
         cls = measures.find(f"loss@{name}")
         assert cls.source() == f"loss@{name}-v{measures.find('loss').version}"
-        (found, _) = cls().take(model, members)
+        (found, _) = cls().evaluate(model, members)
         assert [o.measure for o in found] == [f"loss_{name}", f"weight_bits_{name}"]
         losses[name] = found[0].value
     error = {name: abs(value - plain[0].value) for name, value in losses.items()}  # type: ignore[operator]

@@ -143,7 +143,7 @@ def test_predictions_are_the_models_after_every_token(monkeypatch: pytest.Monkey
 
     decoder = decoder_of(2)
     drawn = [TASK.sample(Stream("test", seed), np.arange(7)) for seed in (0, 1)]
-    monkeypatch.setattr(kl, "_TOKENS_AT_ONCE", 3 * 2 * max(int(i.lengths.max()) for i in drawn))
+    monkeypatch.setattr(kl, "_MAX_TOKENS", 3 * 2 * max(int(i.lengths.max()) for i in drawn))
     for m, (instances, found) in enumerate(zip(drawn, kl.predictions(decoder, drawn, [0, 0]), strict=True)):
         assert found.shape == (len(instances.tokens), len(TASK.vocabulary))
         text = torch.zeros(2, 1, int(instances.lengths[5]), dtype=torch.int64)
@@ -168,14 +168,13 @@ def test_sentences_go_on_from_true_beginnings() -> None:
 
 @pytest.mark.parametrize("name", ["validity", "diversity", "kl"])
 def test_a_model_is_measured_the_same_in_any_company(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (validity, diversity, kl):
-        monkeypatch.setattr(module, "SENTENCES", 40)
+    monkeypatch.setattr(registry[name], "samples", 40)
     together, alone = decoder_of(2), decoder_of(1)
     for path, parameter in alone.named_parameters():
         parameter.data.copy_(dict(together.named_parameters())[path][1:])
     members = [Member(TASK, seed, TASK.max_length, 1) for seed in (0, 1)]
     measure = registry[name]
-    found, expected = measure().take(together, members)[1], measure().take(alone, members[1:])[0]
+    found, expected = measure().evaluate(together, members)[1], measure().evaluate(alone, members[1:])[0]
     assert [row.measure for row in found] == [row.measure for row in expected]
     for a, b in zip(found, expected, strict=True):
         assert a.value == pytest.approx(b.value, rel=1e-4)
@@ -185,5 +184,5 @@ def test_a_model_is_measured_the_same_in_any_company(name: str, monkeypatch: pyt
 def test_other_tasks_have_no_grammar(name: str) -> None:
     from physlm.tasks.mano import Mano, ManoConfig
 
-    assert registry[name].suits(Mano(ManoConfig())) == "mano has no grammar"
-    assert registry[name].suits(TASK) is None
+    assert registry[name].unsupported_reason(Mano(ManoConfig())) == "mano has no grammar"
+    assert registry[name].unsupported_reason(TASK) is None

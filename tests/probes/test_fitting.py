@@ -41,7 +41,7 @@ def test_rows_may_be_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     decoder = make()
     tokens = torch.randint(0, 11, (2, 9, 7), generator=torch.Generator().manual_seed(0))
     whole = all_states(decoder, tokens)
-    monkeypatch.setattr("physlm.probes.fitting.states._TOKENS_AT_ONCE", 2 * 7 * 2)
+    monkeypatch.setattr("physlm.probes.fitting.states._MAX_TOKENS", 2 * 7 * 2)
     torch.testing.assert_close(all_states(decoder, tokens), whole)
 
 

@@ -121,11 +121,11 @@ def test_it_runs_from_models_to_observations_with_a_detector_at_chance_on_blind_
     with torch.no_grad():
         decoder.embedding.zero_()
     probe = make("regret", {"steps": 5, "instances": 60, "questions": 60, "problems": 10, "retries": 1})
-    (rows,) = probe.read(decoder.eval().requires_grad_(False), [MEMBER])
+    (rows,) = probe.evaluate(decoder.eval().requires_grad_(False), [MEMBER])
     found = {o.measure: o for o in rows}
     detector = found["regret.detector"]
     assert detector.chance is not None
     assert abs((detector.value or 0) - detector.chance) < 4 * (detector.stderr or 0) + 0.05
     assert {f"regret.accuracy.{name}" for name in ("none", "probe", "oracle")} <= set(found)
     assert found["regret.accuracy.oracle"].value == 0.0
-    assert Regret.suits(TASK) is None
+    assert Regret.unsupported_reason(TASK) is None

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from physlm import catalog
+from physlm.evaluation.declarations import declarations
 from physlm.experiment import Experiment
 from physlm.report import difficulty, page
 from physlm.report.conditions import conditions
@@ -54,29 +55,28 @@ def measured(simulate: Simulate, store: LocalStore, text: str) -> Experiment:
 
 
 def test_operations_of_training_go_on_in_evaluations_of_one_number(measured: Experiment, store: LocalStore) -> None:
-    evidence = gather(store, measured)
+    evidence = gather(store, measured, declarations())
     grid = conditions(evidence)
-    low, high = difficulty.by_operations(evidence, grid)
+    (part,) = difficulty.found(evidence, grid)
+    low, high = part.series
     assert (low.name, high.name) == ("width 8, exposures 100", "width 12, exposures 100")
-    assert list(high.operations) == [3, 4]
+    assert list(high.trained) == [3, 4]
     assert list(high.beyond) == [7]  # those of `reask` differ in more than the number
-    assert high.operations[3].value == pytest.approx(0.9)  # of two seeds
-    assert high.operations[3].stderr == pytest.approx(0.02 / sqrt(2))  # of the questions: seeds differ by less
-    table = difficulty.table(evidence, grid)
-    assert table is not None
-    assert [h.text for h in table.headings[-3:]] == ["accuracy", "accuracy.op 7", "accuracy.reask"]
+    assert high.trained[3].value == pytest.approx(0.9)  # of two seeds
+    assert high.trained[3].stderr == pytest.approx(0.02 / sqrt(2))  # of the questions: seeds differ by less
+    assert part.table is not None
+    assert [h.text for h in part.table.headings[-3:]] == ["accuracy", "accuracy.op 7", "accuracy.reask"]
 
 
 def test_the_page_shows_them(measured: Experiment, store: LocalStore) -> None:
-    html = store.get(page.write(store, measured)).decode()
+    html = store.get(page.write(store, measured, declarations())).decode()
     assert "Accuracy by difficulty" in html
     assert "from 60 % at 3 to 10 % at 7 (width 8, exposures 100)" in html
-    assert store.exists(f"{measured.key}/figures/difficulty.svg")
+    assert store.exists(f"{measured.key}/figures/accuracy_by_operations.svg")
 
 
 def test_without_questions_there_is_nothing_to_show(simulate: Simulate, store: LocalStore) -> None:
     experiment = simulate()
-    evidence = gather(store, experiment)
-    assert difficulty.by_operations(evidence, conditions(evidence)) == []
-    assert difficulty.table(evidence, conditions(evidence)) is None
-    assert "Accuracy by difficulty" not in store.get(page.write(store, experiment)).decode()
+    evidence = gather(store, experiment, declarations())
+    assert difficulty.found(evidence, conditions(evidence)) == []
+    assert "Accuracy by difficulty" not in store.get(page.write(store, experiment, declarations())).decode()

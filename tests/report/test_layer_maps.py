@@ -11,6 +11,7 @@ import pytest
 
 from physlm import catalog
 from physlm.catalog import Moment, Observation
+from physlm.evaluation.declarations import declarations
 from physlm.experiment import Experiment
 from physlm.report import page
 from physlm.store import LocalStore, layout
@@ -53,7 +54,7 @@ def tree(simulate: Simulate, store: LocalStore, text: str) -> Element:
         tables.append(catalog.table(run.description(), "attention-v1", taken))
     frame = pl.concat(tables, how="diagonal_relaxed").with_columns(pl.col("held_out").fill_null(False))
     catalog.write(store, frame, key)
-    html = store.get(page.write(store, experiment)).decode()
+    html = store.get(page.write(store, experiment, declarations())).decode()
     parsed: Element = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
     return parsed
 

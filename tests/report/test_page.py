@@ -12,6 +12,7 @@ import html5lib
 import pytest
 
 from physlm.errors import MissingObject
+from physlm.evaluation.declarations import declarations
 from physlm.experiment import Experiment, parse
 from physlm.fitting import Fit
 from physlm.report import formatting, page
@@ -24,7 +25,7 @@ Finished = tuple[LocalStore, Experiment, Fit]
 
 def document(store: LocalStore, experiment: Experiment) -> tuple[str, Element]:
     """The page as text and as a tree; raises at the first error of its HTML."""
-    html = store.get(page.write(store, experiment)).decode()
+    html = store.get(page.write(store, experiment, declarations())).decode()
     return html, html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
 
 
@@ -110,10 +111,10 @@ def test_nothing_comes_from_outside(whole: tuple[str, Element]) -> None:
 
 def test_equal_results_give_equal_bytes(finished: Finished) -> None:
     store, experiment, _ = finished
-    keys = [page.write(store, experiment), *store.list(f"{experiment.key}/figures/")]
+    keys = [page.write(store, experiment, declarations()), *store.list(f"{experiment.key}/figures/")]
     assert len(keys) == 15
     first = {key: store.get(key) for key in keys}
-    page.write(store, experiment)
+    page.write(store, experiment, declarations())
     assert {key: store.get(key) for key in keys} == first
 
 
@@ -166,7 +167,7 @@ def test_before_anything_is_measured(text: str, simulate: Simulate, store: Local
 
 def test_without_observations_the_missing_table_is_named(text: str, store: LocalStore) -> None:
     with pytest.raises(MissingObject, match=r"observations\.parquet"):
-        page.write(store, parse(text))
+        page.write(store, parse(text), declarations())
 
 
 def test_a_law_that_fails_says_so(finished: Finished, simulate: Simulate, store: LocalStore) -> None:

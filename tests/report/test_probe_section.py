@@ -13,6 +13,7 @@ import pytest
 
 from physlm import catalog
 from physlm.catalog import Moment, Observation
+from physlm.evaluation.declarations import declarations
 from physlm.experiment import Experiment
 from physlm.report import page
 from physlm.store import LocalStore, layout
@@ -41,12 +42,12 @@ def rows(axis: str | None, shift: float) -> list[Observation]:
                 value = values[i] + shift - less
                 found.append(
                     Observation(
-                        f"probe.x.{target}{suffix}", value, "1", 0.01, 200, 0.4, 0.0, 1.0, target=target, **place
+                        f"probe.linear.{target}{suffix}", value, "1", 0.01, 200, 0.4, 0.0, 1.0, target=target, **place
                     )
                 )
         if axis is not None:
             whole = values[-1 if axis == "layer" else 0] + shift
-            found.append(Observation(f"probe.x.{target}", whole, "1", 0.01, 200, 0.4, 0.0, 1.0, target=target))
+            found.append(Observation(f"probe.linear.{target}", whole, "1", 0.01, 200, 0.4, 0.0, 1.0, target=target))
     return found
 
 
@@ -55,16 +56,16 @@ def draw(simulate: Simulate, store: LocalStore, text: str) -> Callable[[str | No
     """The page of an experiment whose seeds read 0.01 above and below ACCURACY."""
 
     def drawn(axis: str | None) -> tuple[str, Element]:
-        experiment = simulate(text.replace("laws: [capacity]", "laws: []\nprobe: [x]"))
+        experiment = simulate(text.replace("laws: [capacity]", "laws: []\nprobe: [linear]"))
         key = layout.observations_key(experiment.key)
         tables = [catalog.read(store, key)]
         for run in experiment.runs:
             shift = 0.01 if run.seed else -0.01
             at = Moment(100, 1.0, 1e6)
-            tables.append(catalog.table(run.description(), "probe-x-v1", [(at, row) for row in rows(axis, shift)]))
+            tables.append(catalog.table(run.description(), "probe-linear-v1", [(at, row) for row in rows(axis, shift)]))
         table = pl.concat(tables, how="diagonal_relaxed").with_columns(pl.col("held_out").fill_null(False))
         catalog.write(store, table, key)
-        html = store.get(page.write(store, experiment)).decode()
+        html = store.get(page.write(store, experiment, declarations())).decode()
         return html, html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
 
     return drawn
@@ -73,7 +74,7 @@ def draw(simulate: Simulate, store: LocalStore, text: str) -> Callable[[str | No
 def test_the_heat_map_says_its_finding_in_numbers(draw: Callable[[str | None], tuple[str, Element]]) -> None:
     html, tree = draw("layer")
     assert "What the states tell" in [words(h) for h in tree.iter("h2")]
-    figure, by_condition = (f for f in tree.iter("figure") if "probe-x" in str(named(f, "desc")[0].get("id")))
+    figure, by_condition = (f for f in tree.iter("figure") if "probe-linear" in str(named(f, "desc")[0].get("id")))
     description = words(named(figure, "desc")[0])
     assert description == (
         "Read right at the last of 2 layers: symbol 2 91 % (before training 61 %, majority class 40 %, shuffled "
@@ -95,7 +96,7 @@ def test_the_table_has_the_controls_with_their_errors_over_seeds(
     draw: Callable[[str | None], tuple[str, Element]],
 ) -> None:
     _, tree = draw("layer")
-    (table,) = (t for t in tree.iter("table") if "The x probe" in words(next(t.iter("caption"))))
+    (table,) = (t for t in tree.iter("table") if "The linear probe" in words(next(t.iter("caption"))))
     first = [words(c) for c in list(table.iter("tr"))[1]]
     assert first == ["symbol 2", "0.910 ± 0.010", "0.400", "0.610 ± 0.010", "0.510 ± 0.010", "0.310 ± 0.010", "400"]
 
@@ -118,6 +119,6 @@ def test_positions_make_the_columns_where_there_are_no_layers(
 def test_a_probe_of_one_place_has_a_table_alone(draw: Callable[[str | None], tuple[str, Element]]) -> None:
     _, tree = draw(None)
     assert "What the states tell" in [words(h) for h in tree.iter("h2")]
-    assert not [d for d in named(tree, "desc") if "probe-x" in str(d.get("id"))]
+    assert not [d for d in named(tree, "desc") if "probe-linear" in str(d.get("id"))]
     assert "0.700 ± 0.010" not in words(tree)
     assert "0.500 ± 0.010" in words(tree)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import physlm
-from physlm.cli import designs, experiments, laws, models, steps, tasks
+from physlm.cli import designs, experiments, laws, measures, models, steps, tasks
 
 app = typer.Typer(
     name="physlm",
@@ -39,5 +39,6 @@ experiments.add_to(app)
 models.add_to(app)
 tasks.add_to(app)
 laws.add_to(app)
+measures.add_to(app)
 designs.add_to(app)
 steps.add_to(app)

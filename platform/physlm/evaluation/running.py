@@ -6,19 +6,21 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from physlm import catalog, measures, probes
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation, emission
+from physlm.errors import UndeclaredObservation
 from physlm.evaluation import models
 from physlm.evaluation.jobs import Job
 from physlm.evaluation.models import Trained
 from physlm.experiment import Experiment
 from physlm.measures.measure import Measure
-from physlm.probes.probe import Probe, Tell, part_of
+from physlm.probes.probe import Probe, Progress, part_of
 from physlm.probes.samples import INSTANCES
 from physlm.runs import Run
 from physlm.store.store import Store
+from physlm.tasks.task import TaskConfig
 
-_BYTES = 1 << 30  # of the states of all layers that are held at once
-_SMALLEST_SHARE = 0.01  # of a job that is worth a report
+_MAX_STATE_BYTES = 1 << 30  # of all layers' states that are held at once
+_MIN_SHARE = 0.01  # of a job that is worth a report
 
 
 def run_job(store: Store, experiment: Experiment, job: Job, report: Callable[[float], None]) -> None:
@@ -27,37 +29,38 @@ def run_job(store: Store, experiment: Experiment, job: Job, report: Callable[[fl
     report: is told how many runs more are done, in parts of one too. Raises MissingObject for a run not trained.
     """
     cohort = [experiment.by_id[run_id] for run_id in job.runs]
-    told = 0.0
+    reported = 0.0
 
-    def tell(share: float) -> None:
-        nonlocal told
-        if share >= min(1.0, told + _SMALLEST_SHARE):
-            report(len(job.runs) * (share - told))
-            told = share
+    def progress(share: float) -> None:
+        nonlocal reported
+        if share >= min(1.0, reported + _MIN_SHARE):
+            report(len(job.runs) * (share - reported))
+            reported = share
 
     if job.step == "measure":
         measure(store, measures.find(job.name), cohort)
     else:
-        probe(store, probes.make(job.name, experiment.probes[job.name]), cohort, tell)
-    tell(1.0)
+        probe(store, probes.make(job.name, experiment.probes[job.name]), cohort, progress)
+    progress(1.0)
 
 
 def measure(store: Store, cls: type[Measure], cohort: Sequence[Run]) -> None:
     """Measure models of one shape together; a diverged run gets an empty table."""
     if trained := _trained(store, cls.source(), cohort):
         decoder = models.load(store, trained)
-        _write(store, cls.source(), trained, cls().take(decoder, [one.member for one in trained]))
+        rows = cls().evaluate(decoder, [one.member for one in trained])
+        _write(store, cls, cls.source(), trained, rows)
 
 
-def probe(store: Store, made: Probe, cohort: Sequence[Run], tell: Tell = lambda share: None) -> None:
+def probe(store: Store, made: Probe, cohort: Sequence[Run], progress: Progress = lambda share: None) -> None:
     """Train a probe on models of one shape, as many at once as memory allows; a diverged run gets an empty table."""
     trained = _trained(store, made.source, cohort)
     done = 0
     for part in _parts(made, trained):
-        made.tell = part_of(tell, done / len(trained), len(part) / len(trained))
+        made.progress = part_of(progress, done / len(trained), len(part) / len(trained))
         members = [one.member for one in part]
         decoder = models.with_untrained(models.load(store, part), members)
-        _write(store, made.source, part, made.read(decoder, members))
+        _write(store, type(made), made.source, part, made.evaluate(decoder, members))
         done += len(part)
 
 
@@ -71,10 +74,20 @@ def _trained(store: Store, source: str, cohort: Sequence[Run]) -> list[Trained]:
 
 
 def _write(
-    store: Store, source: str, trained: Sequence[Trained], observations: Sequence[Sequence[Observation]]
+    store: Store,
+    emitter: type[Measure | Probe],
+    source: str,
+    trained: Sequence[Trained],
+    observations: Sequence[Sequence[Observation]],
 ) -> None:
+    """Raises UndeclaredObservation for what the measure or probe doesn't say that it emits."""
     tables = {}
+    declared: dict[TaskConfig, Sequence[Emission]] = {}
     for one, rows in zip(trained, observations, strict=True):
+        if one.run.task not in declared:
+            declared[one.run.task] = emitter.emits(one.run.language)
+        for fault in emission.faults(declared[one.run.task], rows):
+            raise UndeclaredObservation(f"{emitter.__module__}: {fault}")
         moment = one.run.moment(one.tokens, one.instances)
         tables[one.run.run_id] = catalog.table(one.run.description(), source, [(moment, row) for row in rows])
     catalog.write_batch(store, source, tables)
@@ -88,6 +101,6 @@ def _parts(made: Probe, trained: Sequence[Trained]) -> Iterator[list[Trained]]:
     for group in groups.values():
         first = group[0].run
         states = 2 * (first.model.layers + 1) * INSTANCES * first.language.max_length * first.model.width * 4
-        at_once = max(1, _BYTES // states)
+        at_once = max(1, _MAX_STATE_BYTES // states)
         for start in range(0, len(group), at_once):
             yield group[start : start + at_once]

@@ -61,6 +61,8 @@ class Kubeflow:
         self.host = host.rstrip("/")
         self._called = f"the Kubeflow Pipelines server at {self.host}"
         token = _token()
+        if token:
+            environment.warn_of_plain_http(self.host, "tokens of Kubeflow Pipelines")
         many_users = self._ask_health(token)
         if many_users and not namespace:
             raise UserError(f"{self._called} has many users; say which --namespace to run in")

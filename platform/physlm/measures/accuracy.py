@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import sqrt
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm import standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL, Lines
 from physlm.datasets.evaluations import BASE
-from physlm.measures.answers import Answers, observed
+from physlm.measures.answers import Answers, in_evaluations, observed
 from physlm.measures.measure import Measure, Member, register
-from physlm.tasks.capabilities import Asks, unsupported_reason
+from physlm.models.model import ModelConfig
+from physlm.tasks.capabilities import Asks, supports, unsupported_reason
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
-QUESTIONS = 500
 BY_OPERATIONS = "operations"
 """Target of the rows whose `position` is how many operations the right answer takes."""
+_CHANCE = "the best answer that ignores the question"
 
 
 @register
@@ -36,13 +39,40 @@ class Accuracy(Measure):
 
     name = "accuracy"
     version = 2
+    samples = 500
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return unsupported_reason(task, Asks)
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        def of(language: Task[Any] | None) -> list[Emission]:
+            whole = Emission(
+                "accuracy",
+                "1",
+                "share of questions answered right",
+                better="higher",
+                chance=None
+                if language is not None and supports(language, Asks) and language.chance is None
+                else _CHANCE,
+                chance_is_exact=False,
+                floor="no answer right",
+                ceiling="every answer right",
+                drawing=PANEL,
+            )
+            lines = Lines("Accuracy by difficulty", "operations of the right answer")
+            count = Emission("answer.<count>", "count", "mean of what the checker counts in an answer")
+            return [
+                whole,
+                replace(whole, chance=None, by=("position",), target=BY_OPERATIONS, drawing=lines),
+                count,
+            ]
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return observed(decoder, members, QUESTIONS, observations)
+        return in_evaluations(of, task)
+
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return unsupported_reason(task, Asks) or super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return observed(decoder, members, self.samples, observations)
 
 
 def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
@@ -57,7 +87,7 @@ def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
             f"accuracy{suffix}",
             float(right.mean()),
             "1",
-            share_stderr(right, cluster),
+            standard_errors.share(right, cluster),
             len(right),
             chance if operations is None else None,  # no task tells it for each number of operations
             0.0,
@@ -73,20 +103,5 @@ def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
     for name, values in answers.counts().items():
         counted = values[~np.isnan(values)]
         if len(counted):
-            stderr = float(counted.std(ddof=1)) / sqrt(len(counted)) if len(counted) > 1 else None
-            yield Observation(f"answer.{name}{suffix}", float(counted.mean()), "count", stderr, len(counted))
-
-
-def share_stderr(right: NDArray[np.bool_], cluster: NDArray[np.int64] | None = None) -> float:
-    """Standard error of a share: half of Wilson's (1927) interval at one standard error, so never 0.
-
-    cluster: [n], by which answers err together; the error then grows by the root of the design effect.
-    """
-    n, share = len(right), float(right.mean())
-    wilson = sqrt(share * (1 - share) / n + 1 / (4 * n**2)) / (1 + 1 / n)
-    variance = share * (1 - share) * n
-    if cluster is None or variance == 0:
-        return wilson
-    _, owner = np.unique(cluster, return_inverse=True)
-    together = np.bincount(owner, right - share)
-    return wilson * sqrt(max(1.0, float((together**2).sum()) / variance))
+            average, stderr = standard_errors.mean(counted)
+            yield Observation(f"answer.{name}{suffix}", average, "count", stderr, len(counted))

@@ -8,7 +8,7 @@ the right answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physlm import randomness
-from physlm.catalog import Observation
-from physlm.datasets.evaluations import languages, variant
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL, Columns
+from physlm.datasets.evaluations import BASE, languages, variant
 from physlm.measures.measure import Member
 from physlm.tasks.capabilities import Asks, Verdict, require
-from physlm.tasks.task import Instances, Stream
+from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -64,6 +65,27 @@ class Answers:
         """What the verdicts count, each [n], NaN where it isn't counted."""
         names = dict.fromkeys(name for verdict in self.verdicts for name in verdict.counts)
         return {name: np.array([verdict.counts.get(name, np.nan) for verdict in self.verdicts]) for name in names}
+
+
+def in_evaluations(
+    emissions: Callable[[Task[Any] | None], Iterable[Emission]], task: Task[Any] | None
+) -> list[Emission]:
+    """What a measure of answers emits of the task's own questions, and of each evaluation as `<name>.<evaluation>`.
+
+    emissions: of one language; of any if it is given none. What is a panel for the task's own questions becomes, for
+    the evaluations, a column in a table of them.
+    """
+    own = {"<evaluation>": None} if task is None else {k: variant(task, v) for k, v in languages(task).items()}
+    found = list(emissions(task))
+    for name, language in own.items():
+        for e in emissions(language) if name != BASE else ():
+            drawing = (
+                Columns(f"{e.name.replace('_', ' ').capitalize()} by evaluation") if e.drawing == PANEL else e.drawing
+            )
+            where = "in an evaluation" if language is None else f"in the evaluation {name}"
+            meaning = f"{e.meaning}, {where}"
+            found.append(replace(e, name=f"{e.name}.{name}", meaning=meaning, variant_of=e.name, drawing=drawing))
+    return found
 
 
 def observed(

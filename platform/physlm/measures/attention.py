@@ -8,14 +8,15 @@ over sentences at the same two positions, which holds all that a distance tells,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm import ragged, standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import BeforeAndAfter, LayerMap, with_untrained
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
 from physlm.models.model import ModelConfig
@@ -25,9 +26,9 @@ from physlm.tasks.task import Instances, Stream, Task
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
-INSTANCES = 200
 FARTHEST = 32  # distances told apart in observations
-_NUMBERS = 1 << 25  # of attention that are held at once
+_MAX_WEIGHTS = 1 << 25  # of all attention matrices that are held at once
+_OF_HEAD = "share of the variance of one head's weights that distance alone explains"
 
 Array = NDArray[np.float64]
 
@@ -51,18 +52,90 @@ class Attention(Measure):
 
     name = "attention"
     version = 2
+    samples = 200
 
     @classmethod
-    def fits(cls, model: ModelConfig) -> str | None:
-        if reason := super().fits(model):
-            return reason
-        mixer = getattr(model, "mixer", None)
-        return None if mixer == "attention" else f"{model.type} has no softmax attention: it mixes tokens by {mixer}"
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        distance = Emission(
+            "attention.distance",
+            "1",
+            "mean attention weight on the token so many places back, over heads",
+            floor="no weight",
+            by=("layer", "position"),
+            target="heads",
+            drawing=LayerMap(
+                "distance",
+                "Where attention looks, by layer and distance",
+                "Attention puts most weight",
+                "Mean weight on the token so many places back, over heads and over all tokens that have one.",
+            ),
+        )
+        share = Emission(
+            "attention.position_share",
+            "1",
+            "share of the variance of attention weights that distance alone explains, mean over layers and heads",
+            floor="distance explains nothing",
+            drawing=BeforeAndAfter(),
+        )
+        found = [
+            *with_untrained(distance),
+            replace(distance, target="head_<head>", meaning="the same of one head", drawing=None),
+            *with_untrained(
+                Emission(
+                    "attention.reach",
+                    "tokens",
+                    "mean distance that attention looks back",
+                    floor="every token looks at itself",
+                    drawing=BeforeAndAfter(),
+                )
+            ),
+            *with_untrained(share),
+            *with_untrained(
+                replace(share, floor=None, by=("layer", "position"), target="head", meaning=_OF_HEAD, drawing=None)
+            ),
+        ]
+        if task is None or (supports(task, Probed) and task.probe_ends):
+            boundary = Emission(
+                "attention.boundary",
+                "1",
+                "mean weight from the end of a symbol to the end of the one before it in its level, less what is usual "
+                "between the two positions",
+                chance="attention by positions alone",
+                drawing=BeforeAndAfter(),
+            )
+            by_level = LayerMap(
+                "level",
+                "Attention from boundary to boundary, by layer and level",
+                "Beyond what positions tell, the end of a symbol puts most weight on the end of the one before it",
+                "Mean weight from the end of a symbol to the end of the one before it in its level, less the mean "
+                "weight between the same two positions over all sentences. Chance is 0.",
+            )
+            flow = replace(
+                boundary,
+                name="attention.flow",
+                meaning="mean weight from the end of a symbol to the ends of its own parts and of the part before it, "
+                "less what is usual between the two positions",
+            )
+            places: Mapping[str, Any] = {"by": ("layer", "position")}
+            found += [
+                *with_untrained(boundary),
+                *with_untrained(replace(boundary, target="level", drawing=by_level, **places)),
+                *with_untrained(flow),
+                *with_untrained(replace(flow, target="all", drawing=None, **places)),
+            ]
+        return found
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        if reason := self.fits(decoder.config):
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        mixer = getattr(model, "mixer", "attention")
+        if model is not None and mixer != "attention":
+            return f"{model.type} has no softmax attention: it mixes tokens by {mixer}"
+        return super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        if reason := self.unsupported_reason(members[0].task, decoder.config):
             raise ValueError(f"attention can't be measured: {reason}")
-        drawn = [m.task.sample(Stream("test", m.seed), np.arange(INSTANCES, dtype=np.int64)) for m in members]
+        drawn = [m.task.sample(Stream("test", m.seed), np.arange(self.samples, dtype=np.int64)) for m in members]
         texts = [_texts(m.task, instances) for m, instances in zip(members, drawn, strict=True)]
         found: list[list[Observation]] = [[] for _ in members]
         for control, models in (("", decoder), (".untrained", untrained(decoder, members))):
@@ -98,20 +171,13 @@ class Texts:
 
 def _texts(task: Task[Any], instances: Instances) -> Texts:
     context = int(instances.lengths.max())
-    tokens = _rows(instances, instances.tokens, context, task.separator)
+    tokens = ragged.padded(instances.tokens, instances.offsets, context, task.separator)
     names = levels(task)
-    ends = [_rows(instances, instances.labels[name], context, 0) == 1 for name in names]
+    ends = [ragged.padded(instances.labels[name], instances.offsets, context, 0) == 1 for name in names]
     links = {("boundary", number(name)): adjacent(end) for name, end in zip(names, ends, strict=True)}
     if ends:
         links["flow", 0] = flow(ends)
     return Texts(tokens, instances.lengths, links)
-
-
-def _rows(instances: Instances, values: NDArray[np.int32], width: int, filling: int) -> NDArray[np.int64]:
-    place = np.arange(width)
-    there = place < instances.lengths[:, None]
-    source = np.where(there, instances.offsets[:-1, None] + place, 0)
-    return np.where(there, values[source], filling).astype(np.int64)
 
 
 def adjacent(ends: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -169,7 +235,7 @@ def _look(decoder: Decoder, texts: Sequence[Texts]) -> list[_Seen]:
     config = decoder.config
     context = max(text.tokens.shape[1] for text in texts)
     tokens = np.stack([np.pad(t.tokens, ((0, 0), (0, context - t.tokens.shape[1]))) for t in texts])
-    at_once = max(1, _NUMBERS // (len(texts) * config.heads * context**2))
+    at_once = max(1, _MAX_WEIGHTS // (len(texts) * config.heads * context**2))
     seen = [
         _Seen(
             np.zeros((config.layers, config.heads, *[t.tokens.shape[1]] * 2)),
@@ -222,12 +288,12 @@ def _observations(text: Texts, seen: _Seen, control: str) -> Iterator[Observatio
         for target, weights in shown.items():
             for distance in range(min(FARTHEST, context)):
                 place = {"layer": layer + 1, "position": distance}
-                value, error = _ratio(weights[:, distance], having[:, distance])
+                value, error = standard_errors.ratio(weights[:, distance], having[:, distance])
                 found = int((having[:, distance] > 0).sum())
                 name = f"attention.distance{control}"
                 yield Observation(name, value, "1", error, found, floor=0.0, target=target, **place)
     looked = seen.back.mean((0, 1))  # [B, T]
-    value, error = _ratio((looked * np.arange(context)).sum(1), looked.sum(1))
+    value, error = standard_errors.ratio((looked * np.arange(context)).sum(1), looked.sum(1))
     yield Observation(f"attention.reach{control}", value, "tokens", error, n, floor=0.0)
 
     count, total = pairs.sum(), by_distance.sum(-1)
@@ -265,12 +331,6 @@ def _residual(weights: Array, links: NDArray[np.bool_], expected: Array) -> tupl
 
 
 def _mean(name: str, over: tuple[Array, Array], **place: Any) -> Observation:
-    value, error = _ratio(*over)
+    value, error = standard_errors.ratio(*over)
     place = {"n": int((over[1] > 0).sum()), **place}
     return Observation(name, value, "1", stderr=error, chance=0.0, **place)
-
-
-def _ratio(sums: Array, counts: NDArray[Any]) -> tuple[float, float]:
-    """A mean over what instances have of it, from their sums and counts [B]; and its error, clustered by instance."""
-    value = float(sums.sum() / counts.sum())
-    return value, sqrt(float(((sums - value * counts) ** 2).sum())) / float(counts.sum())

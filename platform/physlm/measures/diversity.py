@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from physlm import grammars, randomness
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import ENTROPY, PANEL
 from physlm.grammars import Derivations
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.sentences import Sentences, write
-from physlm.measures.validity import SENTENCES, mean
+from physlm.measures.validity import Validity, mean
+from physlm.models.model import ModelConfig
 from physlm.tasks.capabilities import HasGrammar, require, unsupported_reason
 from physlm.tasks.task import Task
 
@@ -33,13 +36,42 @@ class Diversity(Measure):
     """
 
     name = "diversity"
+    samples = Validity.samples
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return unsupported_reason(task, HasGrammar)
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        collisions = Emission(
+            "collisions",
+            "1",
+            "probability that two sampled sentences are alike",
+            floor="as many true sentences",
+            ceiling="one sentence over and over",
+            drawing=PANEL,
+        )
+        return [
+            collisions,
+            replace(
+                collisions,
+                meaning="probability that a level's symbol became the same tokens in two places",
+                by=("position",),
+                target="level",
+                drawing=None,
+            ),
+            Emission(
+                "sample_entropy",
+                "nats per sentence",
+                "-ln of the probability of what was written, by the model",
+                ceiling=ENTROPY,
+                drawing=PANEL,
+            ),
+        ]
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        written = write(decoder, members, [0] * len(members), SENTENCES)
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return unsupported_reason(task, HasGrammar) or super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        written = write(decoder, members, [0] * len(members), self.samples)
         return [observations(m, sentences) for m, sentences in zip(members, written, strict=True)]
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log, sqrt
+from dataclasses import replace
+from math import log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm import ragged, standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
+from physlm.models.model import ModelConfig
 from physlm.tasks.capabilities import HasGrammar, require, unsupported_reason
 from physlm.tasks.task import Instances, Stream, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
 
-SENTENCES = 300
 SMOOTHING = 1e-5
-_TOKENS_AT_ONCE = 1 << 17  # of all members together: bounds the memory of the logits
+_MAX_TOKENS = 1 << 17  # of all members together: bounds the memory of the logits
 
 
 @register
@@ -36,13 +39,30 @@ class Kl(Measure):
 
     name = "kl"
     version = 2
+    samples = 300
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return unsupported_reason(task, HasGrammar)
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        divergence = Emission(
+            "kl",
+            "nats per token",
+            "divergence of the model's next-token distribution from the true one",
+            better="lower",
+            chance="a uniform guess among the tokens in use",
+            floor="the true distribution",
+            drawing=PANEL,
+        )
+        return [
+            divergence,
+            replace(divergence, name="excess_loss", meaning="loss on what came next, less its true surprisal"),
+        ]
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        indices = np.arange(SENTENCES, dtype=np.int64)
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return unsupported_reason(task, HasGrammar) or super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        indices = np.arange(self.samples, dtype=np.int64)
         drawn = [m.task.sample(Stream("test", m.seed), indices) for m in members]
         predicted = predictions(decoder, drawn, [m.task.separator for m in members])
         return [observations(m, i, q) for m, i, q in zip(members, drawn, predicted, strict=True)]
@@ -87,9 +107,7 @@ def _per_token(
 ) -> Observation:
     lengths = instances.lengths
     sums = np.add.reduceat(values, instances.offsets[:-1])
-    value = float(sums.sum() / lengths.sum())
-    residuals = sums - value * lengths
-    stderr = sqrt(float((residuals**2).sum())) / float(lengths.sum())
+    value, stderr = standard_errors.ratio(sums, lengths)
     return Observation(name, value, "nats per token", stderr, len(lengths), chance=float(guessed.mean()), floor=0.0)
 
 
@@ -103,16 +121,15 @@ def predictions(decoder: Decoder, drawn: Sequence[Instances], separators: Sequen
     longest = max(int(instances.lengths.max()) for instances in drawn)
     place = np.arange(longest)
     n = len(drawn[0])
-    at_once = max(1, _TOKENS_AT_ONCE // (len(drawn) * longest))
+    at_once = max(1, _MAX_TOKENS // (len(drawn) * longest))
     parts: list[list[NDArray[np.float64]]] = [[] for _ in drawn]
     for start in range(0, n, at_once):
         rows, there = [], []
         for instances, separator in zip(drawn, separators, strict=True):
-            first = instances.offsets[start : min(start + at_once, n), None]
-            inside = place < instances.lengths[start : start + at_once, None]
-            there.append(inside)
-            rows.append(np.where(inside, instances.tokens[np.where(inside, first + place, 0)], separator))
-        tokens = torch.from_numpy(np.stack(rows).astype(np.int64)).to(decoder.embedding.device)
+            there.append(place < instances.lengths[start : start + at_once, None])
+            offsets = instances.offsets[start : start + at_once + 1]
+            rows.append(ragged.padded(instances.tokens, offsets, longest, separator))
+        tokens = torch.from_numpy(np.stack(rows)).to(decoder.embedding.device)
         with torch.no_grad():
             shares = decoder.logits(decoder(tokens)).double().log_softmax(-1).cpu().numpy()
         for own, inside, table in zip(parts, there, shares, strict=True):

@@ -18,16 +18,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log, log2, sqrt
+from math import log, log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm import ragged, standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
-from physlm.tasks.capabilities import CountsKnowledge, Knowledge, require, unsupported_reason, without_distractors
+from physlm.models.model import ModelConfig
+from physlm.tasks.capabilities import (
+    CountsKnowledge,
+    Knowledge,
+    require,
+    supports,
+    unsupported_reason,
+    without_distractors,
+)
 from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -43,10 +53,73 @@ class KnowledgeBits(Measure):
     name = "knowledge_bits"
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return unsupported_reason(task, CountsKnowledge)
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        bits = Emission(
+            "learned_bits",
+            "bits",
+            "what the model has learned of the world",
+            better="higher",
+            chance="a model that knows no fact",
+            chance_is_exact=False,
+            ceiling="all that there is to know",
+            drawing=PANEL,
+        )
+        loss = Emission(
+            "name_loss",
+            "nats",
+            "loss on a name",
+            better="lower",
+            chance="a uniform guess among what could be",
+            chance_is_exact=False,
+            floor="all names known, but not which one comes",
+            drawing=PANEL,
+        )
+        found = [
+            bits,
+            replace(bits, name="name_bits", meaning="the part of the learned bits that is in names"),
+            replace(bits, name="value_bits", meaning="the part of the learned bits that is in values"),
+            replace(
+                bits,
+                name="bits_per_parameter",
+                unit="bits per parameter",
+                meaning="learned bits for each counted parameter",
+            ),
+            Emission("bits_per_parameter_max", "bits per parameter", "what there is to know for each parameter"),
+            Emission("bits_max", "bits", "what there is to know of the world"),
+            loss,
+            replace(loss, name="value_loss", meaning="loss on a value, all its tokens", floor="every value known"),
+            Emission(
+                "memorizable_accuracy",
+                "1",
+                "share of attributes whose every token is the likeliest one",
+                better="higher",
+                chance="the likeliest values of the attributes",
+                chance_is_exact=False,
+                floor="no attribute known",
+                ceiling="every attribute known",
+                drawing=PANEL,
+            ),
+        ]
+        if task is None or (supports(task, CountsKnowledge) and task.knowledge.sets is not None):
+            found += [
+                Emission(
+                    "set_bits", "bits", "the part of the learned bits that is in the sets of values", better="higher"
+                ),
+                replace(
+                    loss,
+                    name="first_chunk_loss",
+                    meaning="loss on the first chunk of a value",
+                    chance="a guess among the chunks of the set",
+                    floor="every chunk known",
+                ),
+            ]
+        return found
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return unsupported_reason(task, CountsKnowledge) or super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         members = [replace(m, task=without_distractors(m.task)) for m in members]
         people = max(_knowledge(m).people for m in members)
         scored = score(decoder, members, people)
@@ -64,7 +137,7 @@ def observations(member: Member, scored: Scored) -> list[Observation]:
     rows = scored.instances.offsets[n]  # a smaller world than its neighbours' is scored more than once: take each once
     told = world.fact_of(scored.instances)[:rows]
     nll, right = scored.nll[:rows], scored.right[:rows]
-    owner = np.repeat(np.arange(n), scored.instances.lengths[:n])
+    owner = ragged.owners(scored.instances.offsets[: n + 1])
 
     def each(where: NDArray[np.bool_]) -> NDArray[np.float64]:
         return np.bincount(owner[where], nll[where], n).astype(np.float64)  # [N], one for each person
@@ -85,8 +158,9 @@ def observations(member: Member, scored: Scored) -> list[Observation]:
         floor: float | None = None,
         ceiling: float | None = None,
     ) -> Observation:
-        stderr = float(values.std(ddof=1)) / sqrt(n) * scale
-        return Observation(measure, float(values.mean()) * scale, unit, stderr, n, chance, floor, ceiling)
+        average, stderr = standard_errors.mean(values)
+        stderr = None if stderr is None else stderr * scale
+        return Observation(measure, average * scale, unit, stderr, n, chance, floor, ceiling)
 
     of_sets = []
     if world.sets is not None:

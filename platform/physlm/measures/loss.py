@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log, sqrt
+from math import log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm import ragged, standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import ENTROPY, PANEL
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
 from physlm.tasks.capabilities import HasEntropy, supports
@@ -17,8 +19,6 @@ from physlm.tasks.task import Instances, Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
-
-INSTANCES = 1000
 
 
 @register
@@ -33,25 +33,41 @@ class Loss(Measure):
     name = "loss"
     version = 2
     of_encoders = True
+    samples = 1000
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return [[observation(m, s)] for m, s in zip(members, score(decoder, members, INSTANCES), strict=True)]
+    @classmethod
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        return [emission("loss", "negative log-likelihood of a predicted token of unseen instances", task)]
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return [[observation(m, s)] for m, s in zip(members, score(decoder, members, self.samples), strict=True)]
+
+
+def emission(name: str, meaning: str, task: Task[Any] | None) -> Emission:
+    """The declaration of a loss per token."""
+    return Emission(
+        name,
+        "nats per token",
+        meaning,
+        better="lower",
+        chance="a uniform guess among the tokens in use",
+        floor=ENTROPY if task is None or supports(task, HasEntropy) else None,
+        drawing=PANEL,
+    )
 
 
 def observation(member: Member, scored: Scored, name: str = "loss") -> Observation:
     """The loss from the negative log-likelihoods of every token."""
     instances = scored.instances
     counted = instances.loss & ~np.isnan(scored.nll)
-    owner = np.repeat(np.arange(len(instances)), instances.lengths)
-    tokens = np.bincount(owner, counted, len(instances))
-    sums = np.bincount(owner, np.where(counted, scored.nll, 0.0), len(instances))
-    value = sums.sum() / tokens.sum()
-    residuals = sums - value * tokens
+    tokens = ragged.sums(counted, instances.offsets)
+    losses = ragged.sums(np.where(counted, scored.nll, 0.0), instances.offsets)
+    value, error = standard_errors.ratio(losses, tokens)
     return Observation(
         name,
-        float(value),
+        value,
         "nats per token",
-        stderr=float(sqrt((residuals**2).sum()) / tokens.sum()),
+        stderr=error,
         n=len(instances),
         chance=log(member.task.used_tokens),
         floor=None if scored.masked else _floor(member.task, instances, counted),

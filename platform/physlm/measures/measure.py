@@ -1,6 +1,7 @@
 """The Measure contract: numbers taken from trained models, a cohort at a time.
 
-A measure is one file with a `Measure` class in it; importing the package registers it.
+A measure is one file with a `Measure` class in it; importing the package registers it. It declares what it emits:
+pages draw it, help tells it and `tests/contracts/test_measure.py` tests it by that, and nothing else names it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
 from physlm.models.model import ModelConfig
 from physlm.registry import Registry
 from physlm.tasks.task import Task
@@ -31,21 +32,28 @@ class Member:
 
 
 class Measure(ABC):
-    """Takes numbers from trained models; a file of observations is kept for each measure and version."""
+    """Takes numbers from trained models, those it names in `emits`.
+
+    A file of observations is kept for each measure and version.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # raise it when the numbers of an unchanged model change
     of_encoders: ClassVar[bool] = False  # whether it can be taken from a model that sees later tokens
+    samples: ClassVar[int | None] = None  # fresh instances that it is taken of; None where the task says how many
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        """None if the task can be measured so, else the reason why not."""
-        return None
+    @abstractmethod
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        """The kinds of observations of models trained on this task; without one, all that there may be."""
 
     @classmethod
-    def fits(cls, model: ModelConfig) -> str | None:
-        """None if models of this architecture can be measured so, else the reason why not."""
-        if model.causal or cls.of_encoders:
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        """Why models trained on this task, or these models of it, can't be measured so; None if they can.
+
+        A measure that asks more judges the task first, and leaves the rest to this.
+        """
+        if model is None or model.causal or cls.of_encoders:
             return None
         right = ", ".join(name for name, measure in registry.items() if measure.of_encoders)
         return (
@@ -54,7 +62,7 @@ class Measure(ABC):
         )
 
     @abstractmethod
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         """Observations of each member; the decoder holds them in this order."""
 
     @classmethod

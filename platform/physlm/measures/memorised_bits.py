@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from math import log, sqrt
 from typing import TYPE_CHECKING, Any
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
+from physlm.models.model import ModelConfig
 from physlm.tasks.capabilities import Incompressible, require, unsupported_reason
 from physlm.tasks.task import Task
 
@@ -27,10 +29,25 @@ class MemorisedBits(Measure):
     name = "memorised_bits"
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return unsupported_reason(task, Incompressible)
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        return [
+            Emission(
+                "memorised_bits",
+                "bits",
+                "what needn't be told of the strings to who has the model",
+                better="higher",
+                chance="a uniform guess of each token",
+                chance_is_exact=False,
+                ceiling="all strings known, but not which one comes",
+                drawing=PANEL,
+            )
+        ]
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return unsupported_reason(task, Incompressible) or super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         count = max(_strings(m) for m in members)
         return [[observation(m, s)] for m, s in zip(members, score(decoder, members, count), strict=True)]
 

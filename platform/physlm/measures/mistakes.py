@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm import standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.datasets.evaluations import BASE
-from physlm.measures.accuracy import QUESTIONS, share_stderr
-from physlm.measures.answers import Answers, observed
+from physlm.measures.accuracy import Accuracy
+from physlm.measures.answers import Answers, in_evaluations, observed
 from physlm.measures.measure import Measure, Member, register
+from physlm.models.model import ModelConfig
 from physlm.tasks.capabilities import ChecksSteps, unsupported_reason
 from physlm.tasks.task import Task
 
@@ -33,13 +37,38 @@ class Mistakes(Measure):
     """
 
     name = "mistakes"
+    samples = Accuracy.samples
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        return unsupported_reason(task, ChecksSteps)
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        too_early = Emission(
+            "mistakes.too_early",
+            "1",
+            "share of first wrong sentences whose parameter couldn't be computed yet",
+            floor="no such mistake",
+            ceiling="all are such mistakes",
+            drawing=PANEL,
+        )
+        sentence = replace(
+            too_early,
+            name="mistakes.sentence",
+            meaning="share of sentences that are wrong where all before them are right",
+            better="lower",
+        )
+        answer = replace(
+            sentence,
+            name="mistakes.answer",
+            meaning="share of solutions without a wrong sentence whose answer is wrong",
+        )
+        by_number = replace(sentence, by=("position",), target="sentence", drawing=None)
+        return in_evaluations(lambda language: [too_early, sentence, by_number, answer], task)
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return observed(decoder, members, QUESTIONS, observations)
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return unsupported_reason(task, ChecksSteps) or super().unsupported_reason(task, model)
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return observed(decoder, members, self.samples, observations)
 
 
 def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
@@ -58,7 +87,7 @@ def observations(evaluation: str, answers: Answers) -> Iterator[Observation]:
                 f"mistakes.{name}{suffix}",
                 float(cases.mean()),
                 "1",
-                share_stderr(cases),
+                standard_errors.share(cases),
                 len(cases),
                 floor=0.0,
                 ceiling=1.0,

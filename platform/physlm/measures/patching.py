@@ -8,16 +8,19 @@ read; this finds what is used.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import sqrt
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm.catalog import Observation
+from physlm import standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import BeforeAndAfter, LayerMap, with_untrained
 from physlm.errors import UserError
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.untrained import untrained
+from physlm.models.model import ModelConfig
 from physlm.tasks.capabilities import Counterfactuals, HasCounterfactuals, require
 from physlm.tasks.task import Stream, Task
 
@@ -26,10 +29,26 @@ if TYPE_CHECKING:
 
     from physlm.models.decoder import Decoder
 
-QUESTIONS = 100  # pairs of prompts
-ROLES = ("carrier", "last", "other")  # of states that are patched together
-_SURE = 3.0  # standard errors
-_TOKENS_AT_ONCE = 1 << 16  # of all models together
+ROLES = {
+    "carrier": "the states of the tokens that say the fact",
+    "last": "the state of the position that writes the answer",
+    "other": "all other states",
+}
+"""States that are patched together, and what they are."""
+
+_MIN_EFFECT = 3.0  # standard errors that an effect must be from 0 for shares of it to be told
+_MAX_TOKENS = 1 << 16  # of all models together, read at once
+
+_BY_ROLE = LayerMap(
+    "role",
+    "Which states carry the fact, by layer and role",
+    "Put into the counterfactual run, these states bring back more than half of the answer",
+    "Share of the answer's difference of logits that comes back with these states of the other run, all of a role at "
+    "once: those of the tokens that say the fact (carrier), of the position that writes the answer (last), and all "
+    "others. Layer 0 is the embedding; there the carrier gives 100 by construction, as the last position does behind "
+    "the last layer. See in which layer the fact changes over, and whether it stops over in between. A model to which "
+    "the fact makes no sure difference, as often before training, has none to show.",
+)
 
 Array = NDArray[np.float64]
 
@@ -55,17 +74,51 @@ class Patching(Measure):
 
     name = "patching"
     version = 2
+    samples = 100  # pairs of prompts
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        found = [
+            Emission(
+                "patching.effect",
+                "logits",
+                "what the fact changes in the difference of the logits of both prompts' right answers",
+                chance="a model to which the fact makes no difference",
+                drawing=BeforeAndAfter(),
+            )
+        ]
+        for role, meaning in ROLES.items():
+            share = Emission(f"patching.{role}", "share", f"share of the effect that comes back with {meaning}")
+            found += [
+                replace(share, drawing=BeforeAndAfter()),
+                replace(share, by=("layer",), drawing=replace(_BY_ROLE, column=role)),
+            ]
+        recovery = Emission(
+            "patching.recovery",
+            "share",
+            "share of the effect that comes back with the state of one layer and position",
+            by=("layer", "position"),
+            target="position",
+            drawing=LayerMap(
+                "position",
+                "Which states carry the fact, by layer and position",
+                "Put into the counterfactual run, most of the answer brings back the state",
+                "Share of the answer's difference of logits that comes back with this one state of the other run. "
+                "Layer 0 is the embedding.",
+            ),
+        )
+        return [control for emission in (*found, recovery) for control in with_untrained(emission)]
+
+    @classmethod
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
         try:
             require(task, HasCounterfactuals).counterfactuals(Stream("test"), np.arange(1, dtype=np.int64))
         except UserError as reason:
             return str(reason)
-        return None
+        return super().unsupported_reason(task, model)
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        indices = np.arange(QUESTIONS, dtype=np.int64)
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        indices = np.arange(self.samples, dtype=np.int64)
         pairs = [require(m.task, HasCounterfactuals).counterfactuals(Stream("test", m.seed), indices) for m in members]
         found: list[list[Observation]] = [[] for _ in members]
         for control, models in (("", decoder), (".untrained", untrained(decoder, members))):
@@ -113,7 +166,7 @@ def _patch(decoder: Decoder, pairs: Sequence[Counterfactuals]) -> list[_Patched]
     aligned = max((own.clean.shape[1] for own in pairs if own.aligned), default=0)
     masks += [np.broadcast_to(np.arange(context) == place, masks[0].shape) for place in range(aligned)]
     parts: list[Sequence[Array]] = []
-    at_once = max(1, _TOKENS_AT_ONCE // (members * context))
+    at_once = max(1, _MAX_TOKENS // (members * context))
     with torch.no_grad():
         for start in range(0, n, at_once):
             some = slice(start, start + at_once)
@@ -167,7 +220,7 @@ def _patch_some(
         [x.view(members, 1, n, context, -1) for x in residual_stream(decoder, prompts)] for prompts in (clean, changed)
     )
     patched = np.empty((members, len(given), len(masks), n))
-    at_once = max(1, _TOKENS_AT_ONCE // (members * n * context))
+    at_once = max(1, _MAX_TOKENS // (members * n * context))
     for start in range(0, len(masks), at_once):
         put = torch.from_numpy(np.stack(masks[start : start + at_once], 1)).to(clean.device)  # [M, k, n, T]
         for layer, (own, others) in enumerate(zip(given, kept, strict=True)):
@@ -181,16 +234,15 @@ def _patch_some(
 def _observations(pairs: Counterfactuals, run: _Patched, control: str) -> Iterator[Observation]:
     effect = run.clean - run.changed
     n = len(effect)
-    error = float(effect.std(ddof=1)) / sqrt(n) if n > 1 else None
-    yield Observation(f"patching.effect{control}", float(effect.mean()), "logits", error, n, 0.0)
-    if abs(effect.mean()) <= _SURE * (error or 0.0):
+    size, error = standard_errors.mean(effect)
+    yield Observation(f"patching.effect{control}", size, "logits", error, n, 0.0)
+    if abs(size) <= _MIN_EFFECT * (error or 0.0):
         return
 
     def ratio(name: str, patched: Array, **place: Any) -> Observation:
         gained = patched - run.changed
-        value = gained.sum() / effect.sum()
-        spread = sqrt(((gained - value * effect) ** 2).sum()) / abs(effect.sum())
-        return Observation(f"patching.{name}{control}", float(value), "share", float(spread), n, **place)
+        value, spread = standard_errors.ratio(gained, effect)
+        return Observation(f"patching.{name}{control}", value, "share", spread, n, **place)
 
     for number, (role, places) in enumerate(zip(ROLES, _roles(pairs, pairs.clean.shape[1]), strict=True)):
         if not places.any():

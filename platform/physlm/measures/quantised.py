@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import Panel
 from physlm.measures.measure import Measure, Member
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,9 +48,16 @@ def variant(cls: type[Measure], quantisation: Quantisation) -> type[Measure]:
     class Quantised(cls):  # type: ignore[misc, valid-type]
         name = f"{cls.name}@{quantisation.name}"
 
-        def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        @classmethod
+        def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+            size = Emission(
+                f"weight_bits_{quantisation.name}", "bits per parameter", "mean bits of a rounded parameter"
+            )
+            return [*(_rounded(emission, quantisation) for emission in super().emits(task)), size]
+
+        def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
             with rounded(decoder, quantisation) as bits:
-                taken = super().take(decoder, members)
+                taken = super().evaluate(decoder, members)
             size = Observation(f"weight_bits_{quantisation.name}", bits, "bits per parameter")
             return [
                 [*(replace(o, measure=f"{o.measure}_{quantisation.name}") for o in observations), size]
@@ -56,6 +65,17 @@ def variant(cls: type[Measure], quantisation: Quantisation) -> type[Measure]:
             ]
 
     return Quantised
+
+
+def _rounded(emission: Emission, quantisation: Quantisation) -> Emission:
+    """The declaration of the same number of rounded weights; maps and lines are drawn of whole weights alone."""
+    return replace(
+        emission,
+        name=f"{emission.name}_{quantisation.name}",
+        meaning=f"{emission.meaning}, of weights rounded to {quantisation.name}",
+        variant_of=emission.variant_of and f"{emission.variant_of}_{quantisation.name}",
+        drawing=emission.drawing if isinstance(emission.drawing, Panel) else None,
+    )
 
 
 @contextmanager

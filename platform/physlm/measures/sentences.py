@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm import grammars, randomness
+from physlm import grammars, ragged, randomness
 from physlm.measures.measure import Member
 from physlm.tasks.capabilities import HasGrammar, require
 from physlm.tasks.task import Stream
@@ -74,7 +74,7 @@ def write(decoder: Decoder, members: Sequence[Member], cuts: Sequence[int], coun
             Sentences(
                 task.grammar,
                 np.concatenate(whole).astype(np.int32),
-                np.concatenate([[0], np.cumsum([len(tokens) for tokens in whole])]).astype(np.int64),
+                ragged.offsets_of([len(tokens) for tokens in whole]),
                 ended,
                 np.array([w.log_probability for w in texts]),
             )

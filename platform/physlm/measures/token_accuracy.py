@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from physlm.catalog import Observation
+from physlm import ragged, standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import PANEL
 from physlm.measures.measure import Measure, Member, register
 from physlm.measures.windows import Scored, score
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
-
-INSTANCES = 500
 
 
 @register
@@ -28,19 +29,32 @@ class TokenAccuracy(Measure):
     name = "token_accuracy"
     version = 2
     of_encoders = True
+    samples = 500
 
-    def take(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
-        return [[observation(scored)] for scored in score(decoder, members, INSTANCES)]
+    @classmethod
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        return [
+            Emission(
+                "token_accuracy",
+                "1",
+                "share of predicted tokens that are the likeliest ones",
+                better="higher",
+                chance="always the most frequent token",
+                floor="no token right",
+                ceiling="every token right",
+                drawing=PANEL,
+            )
+        ]
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+        return [[observation(scored)] for scored in score(decoder, members, self.samples)]
 
 
 def observation(scored: Scored) -> Observation:
     """The share from what the model makes of every token."""
     instances = scored.instances
     counted = instances.loss & ~np.isnan(scored.nll)
-    owner = np.repeat(np.arange(len(instances)), instances.lengths)
-    asked = np.bincount(owner, counted, len(instances))
-    right = np.bincount(owner, counted & scored.right, len(instances))
-    value = float(right.sum() / asked.sum())
-    stderr = float(np.sqrt(((right - value * asked) ** 2).sum()) / asked.sum())
+    asked = ragged.sums(counted, instances.offsets)
+    value, stderr = standard_errors.ratio(ragged.sums(counted & scored.right, instances.offsets), asked)
     chance = float(np.bincount(instances.tokens[counted]).max() / asked.sum())
     return Observation("token_accuracy", value, "1", stderr, len(instances), chance, floor=0.0, ceiling=1.0)

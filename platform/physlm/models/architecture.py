@@ -33,7 +33,7 @@ def _definer(config_type: type[BaseModel], knob: str) -> type:
     return next(cls for cls in config_type.__mro__ if knob in inspect.get_annotations(cls))
 
 
-def _config_types(registries: Mapping[str, Registry[type[Part[Any]]]]) -> list[type[BlockConfig]]:
+def config_types(registries: Mapping[str, Registry[type[Part[Any]]]]) -> list[type[BlockConfig]]:
     """The config types of all parts without bases of others. Raises RegistrationError if two define one knob."""
     definers = {knob: (_definer(BlockConfig, knob), "all blocks have") for knob in BlockConfig.model_fields}
     found: dict[type[BlockConfig], None] = {}
@@ -72,7 +72,7 @@ def _owners(registries: Mapping[str, Registry[type[Part[Any]]]]) -> dict[str, di
 if TYPE_CHECKING:
     _Knobs = BlockConfig
 else:
-    _Knobs = create_model("_Knobs", __base__=tuple(_config_types(PARTS)), __module__=__name__)
+    _Knobs = create_model("_Knobs", __base__=tuple(config_types(PARTS)), __module__=__name__)
 _OWNERS = _owners(PARTS)
 
 

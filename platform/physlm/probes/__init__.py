@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from physlm.catalog import Emission
 from physlm.experiment import probe_config
 from physlm.probes.probe import Probe, registry
 
-__all__ = ["Probe", "make", "registry"]
+__all__ = ["Probe", "emissions", "make", "registry"]
+
+
+def emissions() -> list[Emission]:
+    """What all probes emit."""
+    return [emission for probe in registry.values() for emission in probe.emits()]
 
 
 def make(name: str, knobs: Mapping[str, Any]) -> Probe:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from physlm import randomness
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
 from physlm.measures.measure import Member
+from physlm.probes.probe import readings as readings_of
 from physlm.probes.probe import register
 from physlm.probes.samples import Texts
 from physlm.probes.scores import majority, observations
 from physlm.probes.v_probe import QuestionProbe
+from physlm.tasks.task import Task
 
 if TYPE_CHECKING:
     from physlm.models.decoder import Decoder
@@ -36,7 +38,14 @@ class DepthProbe(QuestionProbe):
 
     name = "depth"
 
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    @classmethod
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        found = list(super().emits(task))
+        if task is None or FAR in cls.targets(task):
+            found += [e for e in readings_of(cls.name, f"{FAR}_<distance>", cls.axis) if e.by]
+        return found
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting.updated import readings
 
         count = decoder.config.layers + 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from physlm.catalog import Observation
 from physlm.measures.measure import Member
+from physlm.models.model import ModelConfig
 from physlm.probes.probe import Probe, register
 from physlm.probes.samples import sample
 from physlm.tasks.capabilities import Probed, supports
@@ -28,8 +29,8 @@ class TokenProbe(Probe):
         return {name: classes for name, classes in targets.items() if name != task.clusters}
 
     @classmethod
-    def lack(cls) -> str:
-        return "no labels of tokens to read"
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return None if cls.targets(task) else f"{task.name} has no labels of tokens to read"
 
 
 @register
@@ -38,7 +39,7 @@ class Linear(TokenProbe):
 
     name = "linear"
 
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         import torch
 
         from physlm.probes.fitting import reading, softmax

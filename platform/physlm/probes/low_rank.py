@@ -26,7 +26,7 @@ class LowRank(TokenProbe):
 
     name = "low_rank"
 
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting import low_rank, reading
 
         targets = self.targets(members[0].task)

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from physlm.catalog import Observation
 from physlm.measures.measure import Member
+from physlm.models.model import ModelConfig
 from physlm.probes.probe import Probe, register
 from physlm.probes.samples import at_places
 from physlm.probes.updates import UpdateConfig
@@ -39,6 +40,7 @@ class PProbe(Probe):
     name = "p"
     version = 2
     config_type = PConfig
+    axis = "position"
 
     @classmethod
     def targets(cls, task: Task[Any]) -> Mapping[str, int]:
@@ -47,10 +49,10 @@ class PProbe(Probe):
         return {name: classes for name, classes in task.probe_targets.items() if name != task.clusters}
 
     @classmethod
-    def lack(cls) -> str:
-        return "no numbered places where labels are to be read"
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return None if cls.targets(task) else f"{task.name} has no numbered places where labels are to be read"
 
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting.updated import read
 
         assert isinstance(self.config, PConfig)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from physlm.catalog import Observation
 from physlm.measures.measure import Member
+from physlm.models.model import ModelConfig
 from physlm.probes.linear import TokenProbe
 from physlm.probes.probe import register
 from physlm.probes.samples import sample
@@ -31,7 +32,7 @@ class Position(TokenProbe):
     band: ClassVar[int | None] = None
     at_ends: ClassVar[bool] = False
 
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         import torch
 
         from physlm.probes.fitting import position, reading
@@ -57,8 +58,8 @@ class _AtEnds(Position):
         return {name: classes for name, classes in task.probe_targets.items() if name in task.probe_ends}
 
     @classmethod
-    def lack(cls) -> str:
-        return "no labels of spans, which are read where a span ends"
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return None if cls.targets(task) else f"{task.name} has no labels of spans, which are read where a span ends"
 
 
 @register

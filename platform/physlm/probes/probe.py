@@ -20,12 +20,15 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from physlm.catalog import Observation
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import TARGET_MAP, Axis
 from physlm.measures.measure import Member
+from physlm.models.model import ModelConfig
 from physlm.registry import Registry
 from physlm.tasks.task import Task
 
@@ -39,28 +42,29 @@ class ProbeConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Tell = Callable[[float], None]
-"""Is told the share of the work that is done, now and then."""
+Progress = Callable[[float], None]
+"""Is called now and then with the share of the work that is done."""
 
 
-def part_of(tell: Tell, before: float, part: float) -> Tell:
+def part_of(progress: Progress, before: float, part: float) -> Progress:
     """For a part of the work, a share of the whole, with another share done before."""
-    return lambda share: tell(before + part * share)
+    return lambda share: progress(before + part * share)
 
 
 class Probe(ABC):
     """Readouts trained on frozen models; a file of observations is kept for each probe, version and setting.
 
-    Probes that take long say how far they are, to `tell`.
+    Probes that take long call `progress`. What they emit follows from their targets, unless they say otherwise.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # raise it when the numbers of an unchanged model change
     config_type: ClassVar[type[ProbeConfig]] = ProbeConfig
+    axis: ClassVar[Axis] = "layer"  # what readings of one target are told apart by
 
     def __init__(self, config: ProbeConfig | None = None) -> None:
         self.config = self.config_type() if config is None else config
-        self.tell: Tell = lambda share: None
+        self.progress: Progress = lambda share: None
 
     @classmethod
     @abstractmethod
@@ -69,16 +73,17 @@ class Probe(ABC):
 
     @classmethod
     @abstractmethod
-    def lack(cls) -> str:
-        """What a task without targets has not got, to complete the sentence '<task> has ...'."""
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        """Why models trained on this task, or these models of it, can't be probed so; None if they can."""
 
     @classmethod
-    def suits(cls, task: Task[Any]) -> str | None:
-        """None if models of the task can be probed so, else the reason why not."""
-        return None if cls.targets(task) else f"{task.name} has {cls.lack()}"
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        """The kinds of observations of models trained on this task; without one, all that there may be."""
+        targets = ["<target>"] if task is None else list(cls.targets(task))
+        return [emission for target in targets for emission in readings(cls.name, target, cls.axis)]
 
     @abstractmethod
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         """Observations of each of M members, which have their targets in common.
 
         decoder: 2·M frozen models, the members' in this order and then their twins before training.
@@ -90,6 +95,37 @@ class Probe(ABC):
         changed = self.config.model_dump(mode="json", exclude_defaults=True)
         digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
         return f"probe-{self.name}-v{self.version}{f'-{digest}' if changed else ''}"
+
+
+def readings(probe: str, target: str, axis: Axis) -> list[Emission]:
+    """Declarations of the accuracy of one target, as a whole and at each place, with its controls."""
+    name = f"probe.{probe}.{target}"
+    whole = Emission(
+        name,
+        "1",
+        f"share of unseen readings of {target} that are right",
+        better="higher",
+        chance="always the class that is most frequent in training",
+        floor="no reading right",
+        ceiling="every reading right",
+        target=target,
+        drawing=TARGET_MAP,
+    )
+    place = replace(whole, by=(axis,))
+    return [
+        whole,
+        place,
+        replace(place, name=f"{name}.untrained", meaning=f"{place.meaning}, of the model before training"),
+        replace(place, name=f"{name}.shuffled", meaning=f"{place.meaning}, of labels exchanged among instances"),
+        replace(
+            place,
+            name=f"{name}.selectivity",
+            meaning=f"{place.meaning}, less that of a random function of the last tokens",
+            chance=None,
+            floor=None,
+            ceiling=None,
+        ),
+    ]
 
 
 registry: Registry[type[Probe]] = Registry("probe", "physlm.probes")

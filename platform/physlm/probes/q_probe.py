@@ -36,7 +36,7 @@ class QProbe(QuestionProbe):
     version = 2
     config_type = QConfig
 
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting.updated import read
 
         return read(self, decoder, self.texts(members, marked=False), "batch", [m.seed for m in members])

@@ -8,17 +8,18 @@ probe says no, the name is taken back and drawn anew: retry upon regret.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from physlm import randomness
-from physlm.catalog import Observation
-from physlm.measures.accuracy import share_stderr
+from physlm import randomness, standard_errors
+from physlm.catalog import Emission, Observation
+from physlm.catalog.emission import BeforeAndAfter
 from physlm.measures.measure import Member
+from physlm.models.model import ModelConfig
 from physlm.probes import scores
 from physlm.probes.probe import Probe, part_of, register
 from physlm.probes.samples import asked
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
     from physlm.probes.fitting.updated import Updated
 
 TARGET = "can_next"
-_AT_ONCE = 128  # questions of a member
+_MAX_QUESTIONS = 128  # of a member that are asked at once
+_JUDGES = {
+    "none": "without retries",
+    "probe": "with retries where the probe says that what is named can't be computed",
+    "oracle": "with retries where what is named can't be computed in truth",
+}
+"""Who says when to retry, and how that is told."""
 _TRUE, _SHUFFLED = 0, 1  # variants of the labels that detectors are trained with
 
 
@@ -68,10 +75,54 @@ class Regret(Probe):
         return {TARGET: 2} if supports(task, ChecksSteps) else {}
 
     @classmethod
-    def lack(cls) -> str:
-        return "no solutions whose steps are checked one by one"
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return None if cls.targets(task) else f"{task.name} has no solutions whose steps are checked one by one"
 
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    @classmethod
+    def emits(cls, task: Task[Any] | None = None) -> Sequence[Emission]:
+        detector = Emission(
+            "regret.detector",
+            "1",
+            "share of unseen questions for can_next that the probe answers right",
+            better="higher",
+            chance="always the class that is most frequent in training",
+            floor="no answer right",
+            ceiling="every answer right",
+            drawing=BeforeAndAfter(),
+        )
+        plain = replace(detector, better=None, chance=None, floor="never", ceiling="always")
+        found = [detector]
+        for variant, meaning in (("", "the probe"), (".shuffled", "a probe trained on shuffled labels")):
+            says = f"where {meaning} says that the parameter can't be computed yet"
+            found += [
+                replace(plain, name=f"regret.knew{variant}", meaning=f"share of first wrong sentences {says}"),
+                replace(plain, name=f"regret.false_alarm{variant}", meaning=f"share of right sentences before {says}"),
+            ]
+        for judge, meaning in _JUDGES.items():
+            found += [
+                replace(
+                    detector,
+                    name=f"regret.accuracy.{judge}",
+                    meaning=f"share of problems solved {meaning}",
+                    chance=None
+                    if task is not None and supports(task, ChecksSteps) and task.chance is None
+                    else "the best answer for every problem",
+                    chance_is_exact=False,
+                    floor="no problem solved",
+                    ceiling="every problem solved",
+                ),
+                replace(
+                    plain,
+                    name=f"regret.retries.{judge}",
+                    unit="count",
+                    meaning=f"mean retries of a problem {meaning}",
+                    floor="no retry",
+                    ceiling=None,
+                ),
+            ]
+        return found
+
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting.states import chosen
         from physlm.probes.fitting.updated import Problem, Updated
 
@@ -83,13 +134,13 @@ class Regret(Probe):
         detectors = {}
         for variant in (_TRUE, _SHUFFLED):
             problems = [Problem(m, m, variant) for m in range(len(members))]
-            tell = part_of(self.tell, variant / 3, 1 / 3)  # the last third is left to solve problems
-            detectors[variant] = Updated(decoder, texts, problems, config, "none", seeds).train(tell)
+            progress = part_of(self.progress, variant / 3, 1 / 3)  # the last third is left to solve problems
+            detectors[variant] = Updated(decoder, texts, problems, config, "none", seeds).train(progress)
         right = detectors[_TRUE].hits().cpu().numpy()[:, 0, :, 0]  # [M, q]
         for m in range(len(members)):
             labels, test = texts.labels[m, 0, 0, :, 0], texts.test[m]
             where = test & (labels >= 0)
-            mean, error, n = scores.clustered(right[m, where].astype(float), texts.cluster[m][where])
+            mean, error, n = standard_errors.clustered_means(right[m, where].astype(float), texts.cluster[m][where])
             chance = scores.majority(labels, test)
             found.append(
                 [Observation("regret.detector", float(mean), "1", float(error), n, chance, floor=0.0, ceiling=1.0)]
@@ -179,8 +230,8 @@ class _Asker:
                 tokens[m, row, : len(text)], places[m, row, 0] = text, len(text) - 1
         device = self.detector.device
         parts = []
-        for start in range(0, count, _AT_ONCE):
-            some = (torch.from_numpy(x[:, start : start + _AT_ONCE]).to(device) for x in (tokens, places))
+        for start in range(0, count, _MAX_QUESTIONS):
+            some = (torch.from_numpy(x[:, start : start + _MAX_QUESTIONS]).to(device) for x in (tokens, places))
             parts.append(self.detector.logits(*some)[:, 0, :, 0])
         yes = torch.cat(parts, 1).argmax(-1).bool().cpu().tolist()
         return [answers[: len(own)] for answers, own in zip(yes, whole, strict=True)]
@@ -301,12 +352,14 @@ def _outcome(name: str, papers: _Papers, solved: Sequence[_Paper]) -> Iterator[O
     right = np.array([papers.counts(paper)[0] for paper in solved])
     yield _share(f"regret.accuracy.{name}", right, None, papers.task.chance)
     retries = np.array([paper.retries for paper in solved], float)
-    error = float(retries.std(ddof=1)) / len(retries) ** 0.5
-    yield Observation(f"regret.retries.{name}", float(retries.mean()), "count", error, len(retries), floor=0.0)
+    average, error = standard_errors.mean(retries)
+    yield Observation(f"regret.retries.{name}", average, "count", error, len(retries), floor=0.0)
 
 
 def _share(
     name: str, cases: NDArray[np.bool_], cluster: NDArray[np.int64] | None, chance: float | None = None
 ) -> Observation:
     value = float(cases.mean())
-    return Observation(name, value, "1", share_stderr(cases, cluster), len(cases), chance, floor=0.0, ceiling=1.0)
+    return Observation(
+        name, value, "1", standard_errors.share(cases, cluster), len(cases), chance, floor=0.0, ceiling=1.0
+    )

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physlm import randomness
+from physlm import ragged, randomness
 from physlm.measures.measure import Member
 from physlm.probes import controls
-from physlm.tasks.capabilities import HasProbeQuestions, Probed, Questions, require
+from physlm.tasks.capabilities import HasProbeQuestions, Probed, require
 from physlm.tasks.task import Instances, Stream, Task
 
 INSTANCES = 600
@@ -51,9 +51,11 @@ def sample(
     for instances in drawn:
         columns = []
         for target in targets:
-            column = rows(instances, instances.labels[target], context, -1)
+            column = ragged.padded(instances.labels[target], instances.offsets, context, -1)
             if ends is not None and target in ends:
-                column = np.where(rows(instances, instances.labels[ends[target]], context, 0) == 1, column, -1)
+                column = np.where(
+                    ragged.padded(instances.labels[ends[target]], instances.offsets, context, 0) == 1, column, -1
+                )
             columns.append(column.astype(np.int32))
         labels.append(np.stack(columns))
     everywhere = np.broadcast_to(np.arange(context), tokens.shape[1:])
@@ -68,7 +70,9 @@ def _draw(members: Sequence[Member], count: int) -> list[Instances]:
 def _whole(members: Sequence[Member], drawn: Sequence[Instances]) -> NDArray[np.int64]:
     """Tokens of instances, int64 [M, B, T], filled with separators."""
     context = max(int(instances.lengths.max()) for instances in drawn)
-    return np.stack([rows(i, i.tokens, context, m.task.separator) for m, i in zip(members, drawn, strict=True)])
+    return np.stack(
+        [ragged.padded(i.tokens, i.offsets, context, m.task.separator) for m, i in zip(members, drawn, strict=True)]
+    )
 
 
 def _split(members: Sequence[Member], drawn: Sequence[Instances]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -110,7 +114,7 @@ def at_places(members: Sequence[Member], targets: Mapping[str, int], count: int)
     context = tokens.shape[2]
     marked = np.stack(
         [
-            rows(i, i.labels[str(require(m.task, Probed).probe_place)], context, -1) >= 0
+            ragged.padded(i.labels[str(require(m.task, Probed).probe_place)], i.offsets, context, -1) >= 0
             for m, i in zip(members, drawn, strict=True)
         ]
     )
@@ -119,7 +123,7 @@ def at_places(members: Sequence[Member], targets: Mapping[str, int], count: int)
     places = np.where(here.any(-1), here.argmax(-1), 0)
     labels, types = [], []
     for m, instances in enumerate(drawn):
-        own = np.stack([rows(instances, instances.labels[target], context, -1) for target in targets])
+        own = np.stack([ragged.padded(instances.labels[target], instances.offsets, context, -1) for target in targets])
         read = np.take_along_axis(own, np.broadcast_to(places[m], (len(own), *places[m].shape)), 2)
         labels.append(np.where(here[m].any(-1), read, -1).astype(np.int32))
         types.append(controls.types(tokens[m], places[m]))
@@ -170,7 +174,9 @@ def _asked(member: Member, targets: Mapping[str, int], marked: bool, count: int,
     asked = [task.questions(target, stream, indices) for target in targets]
     longest = max(int(np.diff(q.offsets).max(initial=0)) for q in asked)
     # A row a question: instance, tokens shown, words. Equal rows are one text.
-    written = np.concatenate([np.column_stack([q.instance, q.shown, _words(q, longest)]) for q in asked])
+    written = np.concatenate(
+        [np.column_stack([q.instance, q.shown, ragged.padded(q.asked, q.offsets, longest, -1)]) for q in asked]
+    )
     unique, owner = np.unique(written, axis=0, return_inverse=True)
     answers = np.full((len(targets), len(unique)), -1, np.int32)
     kind, distance = np.zeros(len(unique), np.int64), np.full(len(unique), -1, np.int32)
@@ -189,15 +195,6 @@ def _asked(member: Member, targets: Mapping[str, int], marked: bool, count: int,
     cluster, test = split(member, instances)
     about = unique[chosen, 0]
     return _Asked(texts, answers[:, chosen], cluster[about], test[about], distance[chosen])
-
-
-def _words(questions: Questions, longest: int) -> NDArray[np.int64]:
-    """What is asked, int64 [q, longest], filled with -1."""
-    place = np.arange(longest)
-    there = place < np.diff(questions.offsets)[:, None]
-    source = np.where(there, questions.offsets[:-1, None] + place, 0)
-    words = questions.asked if len(questions.asked) else np.zeros(1, np.int32)
-    return np.where(there, words[source], -1).astype(np.int64)
 
 
 def _text(task: Task[Any], instances: Instances, row: NDArray[np.int64], marked: bool) -> NDArray[np.int64]:
@@ -226,11 +223,3 @@ def _vary(
             key = randomness.key("probe", "controls", member.seed, k)
             result[m, :, k] = column, controls.shuffled(column, key), controls.control(column, kinds, key)
     return result
-
-
-def rows(instances: Instances, values: NDArray[np.int32], width: int, filling: int) -> NDArray[np.int64]:
-    """Values of each token as one row an instance, int64 [n, width]."""
-    place = np.arange(width)
-    there = place < instances.lengths[:, None]
-    source = np.where(there, instances.offsets[:-1, None] + place, 0)
-    return np.where(there, values[source], filling).astype(np.int64)

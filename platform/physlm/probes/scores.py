@@ -8,18 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm import standard_errors
 from physlm.catalog import Observation
-
-
-def clustered(values: NDArray[Any], cluster: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], int]:
-    """Means of values [..., n] over n, their standard errors, and the number of clusters, of n items' clusters [n]."""
-    order = np.argsort(cluster, kind="stable")
-    starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
-    mean = values.mean(-1)
-    residual = np.add.reduceat(values[..., order] - mean[..., None], starts, axis=-1)
-    groups = len(starts)
-    correction = groups / max(1, groups - 1)
-    return mean, np.sqrt(correction * (residual**2).sum(-1)) / len(cluster), groups
 
 
 def majority(labels: NDArray[np.int32], test: NDArray[np.bool_]) -> float | None:
@@ -56,7 +46,7 @@ def observations(
     ]
     result = []
     for suffix, values, levels in columns:
-        means, errors, n = clustered(values, cluster)
+        means, errors, n = standard_errors.clustered_means(values, cluster)
         for place, mean, error in zip(places, means, errors, strict=True):
             row = Observation(
                 name + suffix, float(mean), "1", stderr=float(error), n=n, target=target, **levels, **place

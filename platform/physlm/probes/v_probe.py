@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from physlm.catalog import Observation
 from physlm.measures.measure import Member
+from physlm.models.model import ModelConfig
 from physlm.probes.probe import Probe, register
 from physlm.probes.samples import Texts, asked
 from physlm.probes.updates import QuestionConfig
@@ -33,8 +34,8 @@ class QuestionProbe(Probe):
         return task.question_targets if supports(task, HasProbeQuestions) else {}
 
     @classmethod
-    def lack(cls) -> str:
-        return "no questions for probes"
+    def unsupported_reason(cls, task: Task[Any], model: ModelConfig | None = None) -> str | None:
+        return None if cls.targets(task) else f"{task.name} has no questions for probes"
 
     def texts(self, members: Sequence[Member], marked: bool) -> Texts:
         """What the probe is trained and tested on."""
@@ -51,7 +52,7 @@ class VProbe(QuestionProbe):
     name = "v"
     version = 2
 
-    def read(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
+    def evaluate(self, decoder: Decoder, members: Sequence[Member]) -> list[list[Observation]]:
         from physlm.probes.fitting.updated import read
 
         return read(self, decoder, self.texts(members, marked=True), "none", [m.seed for m in members])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from physlm.experiment import Value
+from physlm.report import formatting
 from physlm.report.page_data import Evidence
 from physlm.runs import Run
 from physlm.telemetry.conditions import per_condition
@@ -83,6 +84,12 @@ def levels(all_conditions: Iterable[Condition], quantity: str) -> list[Value]:
 def is_number(values: Iterable[Value]) -> bool:
     """Whether the values can be an axis."""
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def title(condition: Condition) -> str:
+    """What tells the condition from others, for people."""
+    values = [f"{label(path)} {formatting.level(value)}" for path, value in condition.values.items()]
+    return ", ".join(values) or "all runs"
 
 
 def label(quantity: str) -> str:

@@ -1,4 +1,4 @@
-"""Accuracy by difficulty: in every evaluation, and by the operations that the right answer takes."""
+"""Measures by difficulty: in every evaluation of the task, and by what the position of an observation counts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from math import sqrt
 
 import polars as pl
 
-from physlm.report import formatting, tables
-from physlm.report.conditions import Condition, label, spread
+from physlm.catalog.emission import Columns, Emission, Lines
+from physlm.report import conditions as grid
+from physlm.report import tables
+from physlm.report.conditions import Condition, spread
 from physlm.report.page_data import Evidence
 from physlm.tasks.capabilities import Asks, supports
 
-MEASURE = "accuracy"
-BY_OPERATIONS = "operations"
 MOST_SERIES = 8
 
 
 @dataclass(frozen=True)
-class Share:
-    """A share of right answers with its standard error."""
+class Mean:
+    """A mean over seeds with its standard error."""
 
     value: float
     stderr: float
@@ -28,21 +28,56 @@ class Share:
 
 @dataclass(frozen=True)
 class Series:
-    """One condition's accuracy: `operations` where questions are those of training, `beyond` in other evaluations."""
+    """One condition's values: `trained` where questions are those of training, `beyond` in other evaluations."""
 
     name: str
-    operations: Mapping[int, Share]
-    beyond: Mapping[int, Share]
+    trained: Mapping[int, Mean]
+    beyond: Mapping[int, Mean]
 
 
-def by_operations(evidence: Evidence, conditions: Sequence[Condition]) -> list[Series]:
-    """Of at most MOST_SERIES conditions; nothing where all answers take as many operations.
+@dataclass(frozen=True)
+class Difficulty:
+    """A part of the page: a measure by position, or its evaluations, or both."""
 
-    Of the evaluations other than the task's own, those count whose questions all take one number of operations.
+    title: str
+    emission: Emission | None
+    series: Sequence[Series]
+    table: tables.Table | None
+
+    @property
+    def id(self) -> str:
+        """Of the part, on the page."""
+        return self.title.lower().replace(" ", "-").replace(".", "-")
+
+
+def found(evidence: Evidence, conditions: Sequence[Condition]) -> list[Difficulty]:
+    """All parts for which there is something to show."""
+    by_base = {name: table for names, table in evaluations(evidence, conditions) for name in names}
+    parts, shown = [], set()
+    for emission, lines in evidence.declarations.drawn_as(Lines):
+        if emission.variant_of is None and (series := by_position(evidence, conditions, emission)):
+            table = by_base.get(emission.name)
+            shown.add(id(table))
+            parts.append(Difficulty(lines.title, emission, series, table))
+    for table in {id(table): table for table in by_base.values() if id(table) not in shown}.values():
+        parts.append(Difficulty(table.caption.partition(":")[0], None, (), table))
+    return parts
+
+
+def by_position(evidence: Evidence, conditions: Sequence[Condition], emission: Emission) -> list[Series]:
+    """Of at most MOST_SERIES conditions; nothing where there is one position only.
+
+    Of the evaluations other than the task's own, those count whose observations all have one position.
     """
-    rows = evidence.observations.filter(
-        pl.col("target") == BY_OPERATIONS, pl.col("position").is_not_null(), pl.col("measure").str.starts_with(MEASURE)
+    places = evidence.observations.filter(
+        pl.col("target") == emission.target, pl.col("position").is_not_null(), pl.col("layer").is_null()
     ).drop_nulls("value")
+    variants = [
+        name
+        for name in places["measure"].unique()
+        if any(e.by == emission.by and e.variant_of == emission.name for e in evidence.declarations.of(name))
+    ]
+    rows = places.filter(pl.col("measure").is_in([emission.name, *variants]))
     if rows["position"].n_unique() < 2:
         return []
     single = rows.group_by("measure").agg(pl.col("position").n_unique() == 1).filter("position")["measure"]
@@ -50,35 +85,43 @@ def by_operations(evidence: Evidence, conditions: Sequence[Condition]) -> list[S
     result = []
     for condition in shown:
         own = rows.filter(pl.col("run_id").is_in([run.run_id for run in condition.runs]))
-        inside = _shares(own.filter(pl.col("measure") == MEASURE))
-        beyond = _shares(own.filter(pl.col("measure").is_in(single.implode()), pl.col("measure") != MEASURE))
-        result.append(Series(name(condition), inside, {p: s for p, s in beyond.items() if p not in inside}))
+        trained = _means(own.filter(pl.col("measure") == emission.name))
+        beyond = _means(own.filter(pl.col("measure").is_in(single.implode()), pl.col("measure") != emission.name))
+        result.append(Series(grid.title(condition), trained, {p: m for p, m in beyond.items() if p not in trained}))
     return result
 
 
-def _shares(rows: pl.DataFrame) -> dict[int, Share]:
+def _means(rows: pl.DataFrame) -> dict[int, Mean]:
     """Means over seeds; the error is that of seeds or of their questions, whichever is larger."""
-    shares = {}
+    means = {}
     for (position,), group in rows.group_by("position", maintain_order=True):
         seeds = group.height
         asked = sqrt(float((group["stderr"] ** 2).sum())) / seeds
         between = float(group["value"].std() or 0.0) / sqrt(seeds) if seeds > 1 else 0.0  # type: ignore[arg-type]
-        shares[int(position)] = Share(float(group["value"].mean()), max(asked, between))  # type: ignore[arg-type]
-    return dict(sorted(shares.items()))
+        means[int(position)] = Mean(float(group["value"].mean()), max(asked, between))  # type: ignore[arg-type]
+    return dict(sorted(means.items()))
 
 
-def name(condition: Condition) -> str:
-    """What tells the condition from others."""
-    values = [f"{label(path)} {formatting.level(value)}" for path, value in condition.values.items()]
-    return ", ".join(values) or "all runs"
-
-
-def table(evidence: Evidence, conditions: Sequence[Condition]) -> tables.Table | None:
-    """Conditions by evaluations, in the task's order; None where there is one evaluation only."""
-    names = dict.fromkeys(m for c in conditions for m in c.measured if m == MEASURE or m.startswith(f"{MEASURE}."))
-    if len(names) < 2:
-        return None
+def evaluations(evidence: Evidence, conditions: Sequence[Condition]) -> list[tuple[list[str], tables.Table]]:
+    """Tables of conditions by evaluation, in the task's order, with the names of what stands in its own questions."""
+    titles: dict[str, dict[str, list[str]]] = {}
+    units = {}
+    for name in dict.fromkeys(name for c in conditions for name in c.measured):
+        emission = evidence.declarations.whole(name)
+        if emission is not None and isinstance(emission.drawing, Columns) and emission.variant_of is not None:
+            titles.setdefault(emission.drawing.title, {}).setdefault(emission.variant_of, []).append(name)
+            units[name] = units[emission.variant_of] = emission.unit
     language = evidence.experiment.runs[0].language
-    known = [MEASURE, *(f"{MEASURE}.{name}" for name in (language.evaluations if supports(language, Asks) else {}))]
-    ordered = sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
-    return tables.runs(evidence, conditions, dict.fromkeys(ordered, "1"))
+    order = list(language.evaluations) if supports(language, Asks) else []
+    result = []
+    for title, bases in titles.items():
+        names = []
+        for base, variants in bases.items():
+            known = [f"{base}.{evaluation}" for evaluation in order]
+            names.append(base)
+            names += sorted(variants, key=lambda name: (known.index(name) if name in known else len(known), name))
+        table = tables.runs(evidence, conditions, {name: units[name] for name in names})
+        result.append(
+            (list(bases), tables.captioned(table, f"{title}: {table.caption[:1].lower()}{table.caption[1:]}"))
+        )
+    return result

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import physlm
+from physlm.catalog import Declarations
 from physlm.experiment import Experiment
 from physlm.report import difficulty, formatting, layer_maps, probe_section, style, svg, tables
 from physlm.report.conditions import Condition, conditions
@@ -25,12 +26,13 @@ from physlm.store import Store, layout
 MOST_RUN_IDS = 200
 
 
-def write(store: Store, experiment: Experiment) -> str:
+def write(store: Store, experiment: Experiment, declarations: Declarations) -> str:
     """Write the experiment's figures and then its page; returns the page's key.
 
+    declarations: of all measures and probes. The page draws each number as these say; it knows none by name.
     The same stored results give the same bytes. Raises MissingObject when nothing has been collected yet.
     """
-    evidence = gather(store, experiment)
+    evidence = gather(store, experiment, declarations)
     with style.applied():
         html, files = _compose(evidence)
     for name, data in files.items():
@@ -70,7 +72,7 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
     grid = conditions(evidence)
     known = evidence.measured["measure"].unique().sort()
     responses = [name for fit in evidence.fits.values() for name in fit.model.response.matching(known)]
-    leading = measures.leading(evidence.measured, responses, experiment.file.measure)
+    leading = measures.leading(evidence, responses, experiment.file.measure)
     curves = learning_curves.draw(evidence, grid)
     measured = measures.draw(leading, grid)
     found = probe_section.probed(evidence, grid)
@@ -107,13 +109,10 @@ def _compose(evidence: Evidence) -> tuple[str, Mapping[str, bytes]]:
             if len(grid) > 1
         ],
         inside=[layer_map.draw(one) for one in layers],
-        inside_text=_condition_text("Numbers taken from inside the models", layers[0].condition, grid)
-        if layers
-        else "",
+        inside_text=_inside_text(layers, grid),
         inside_table=layer_maps.table(evidence, grid),
         inside_by_condition=layer_maps.by_condition(evidence, grid),
-        accuracy=difficulty_figure.draw(difficulty.by_operations(evidence, grid)),
-        evaluations=difficulty.table(evidence, grid),
+        difficulties=[(part, difficulty_figure.draw(part)) for part in difficulty.found(evidence, grid)],
         runs=tables.runs(evidence, grid, leading),
         runs_text=_runs_text(evidence, grid),
         runs_more="All observations, with learning curves and every measure:",
@@ -195,7 +194,7 @@ def _probes_text(found: Sequence[probe_section.Probed], grid: Sequence[Condition
     return _condition_text(text, found[0].condition, grid) if found else ""
 
 
-def _inside_text(layers: Sequence[layer_maps.Inside], grid: Sequence[Condition]) -> str:
+def _inside_text(layers: Sequence[layer_maps.LayerValues], grid: Sequence[Condition]) -> str:
     text = "Numbers taken from inside the models"
     return _condition_text(text, layers[0].condition, grid) if layers else f"{text}, of the condition trained most."
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import polars as pl
 
 from physlm import catalog
+from physlm.catalog import Declarations
 from physlm.errors import MissingObject
 from physlm.experiment import Experiment
 from physlm.fitting import Fit
@@ -27,6 +28,7 @@ _READERS = 16
 class Evidence:
     """What the store holds of an experiment.
 
+    declarations   what measures and probes say of what they emit: how each number is drawn
     observations   the collected table, learning curves and held-out runs included
     fits           by the law's name, in the order of the experiment file; a law that isn't fitted is left out
     refused        by the law's name, why the observations can't identify it
@@ -39,6 +41,7 @@ class Evidence:
     """
 
     experiment: Experiment
+    declarations: Declarations
     observations: pl.DataFrame
     fits: Mapping[str, Fit]
     refused: Mapping[str, str]
@@ -67,7 +70,7 @@ class Evidence:
         return table.sort("tokens", maintain_order=True).group_by("run_id", "measure", maintain_order=True).last()
 
 
-def gather(store: Store, experiment: Experiment) -> Evidence:
+def gather(store: Store, experiment: Experiment, declarations: Declarations) -> Evidence:
     """Read what the steps before have written. Raises MissingObject when nothing has been collected yet."""
     run_ids = [run.run_id for run in experiment.runs]
     markers = _read_each(store, run_ids, layout.completed_key)
@@ -76,6 +79,7 @@ def gather(store: Store, experiment: Experiment) -> Evidence:
     laws = _read_each(store, experiment.file.laws, partial(layout.law_key, experiment.key))
     return Evidence(
         experiment,
+        declarations,
         catalog.read(store, layout.observations_key(experiment.key)),
         {law: Fit.from_json(document) for law, document in laws.items() if "refused" not in document},
         {law: document["refused"] for law, document in laws.items() if "refused" in document},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from physlm.report import formatting
 from physlm.report.conditions import SIZE, Condition, Measured, is_number, label, levels, spread
@@ -37,6 +37,11 @@ class Table:
     headings: Sequence[Heading]
     rows: Sequence[Sequence[Cell]] = field(default=())
     row_headings: int = 1
+
+
+def captioned(table: Table, caption: str) -> Table:
+    """The table with another caption."""
+    return replace(table, caption=caption)
 
 
 def runs(evidence: Evidence, conditions: Sequence[Condition], measures: Mapping[str, str]) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from physlm import experiment as experiments
 from physlm import laws, measures, probes
 from physlm.errors import ExperimentError
@@ -20,18 +22,15 @@ def open_experiment(store: Store, key: str) -> Experiment:
 
 
 def check(experiment: Experiment) -> None:
-    """Raise ExperimentError if a measure or a probe doesn't suit a task or a model."""
+    """Raise ExperimentError if a measure or a probe doesn't support a task or a model."""
     languages = list({run.task: run.language for run in experiment.runs}.values())
     models = list(dict.fromkeys(run.model for run in experiment.runs))
     for name in experiment.measures:
-        for task in languages:
-            if reason := measures.find(name).suits(task):
-                raise ExperimentError(f"measure: {name} can't be taken: {reason}")
-        for model in models:
-            if reason := measures.find(name).fits(model):
+        for task, model in product(languages, models):
+            if reason := measures.find(name).unsupported_reason(task, model):
                 raise ExperimentError(f"measure: {name} can't be taken: {reason}")
     for name, knobs in experiment.probes.items():
         probe = probes.make(name, knobs)
-        for task in languages:
-            if reason := probe.suits(task):
+        for task, model in product(languages, models):
+            if reason := probe.unsupported_reason(task, model):
                 raise ExperimentError(f"probe: {name} can't be trained: {reason}")

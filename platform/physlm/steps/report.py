@@ -29,9 +29,10 @@ class Report(Step):
 
     def run(self, store: Store, experiment: Experiment, on_event: Listener = silent) -> str:
         """Make them, and return the page's key."""
+        from physlm.evaluation.declarations import declarations
         from physlm.report import page
 
-        key = page.write(store, experiment)
+        key = page.write(store, experiment, declarations())
         on_event(Event(self.name, 1, 1, "pages", key))
         return key
 

@@ -64,6 +64,7 @@ class S3Store(Store):
         self._bucket, self._prefix = _place(address)
         self.url = f"s3://{self._bucket}/{self._prefix}".removesuffix("/")
         self._endpoint = _endpoint()
+        environment.warn_of_plain_http(self._endpoint, "credentials and data of the store")
         self._retries = urllib3.Retry(
             total=retries,
             backoff_factor=0.2,
@@ -71,6 +72,7 @@ class S3Store(Store):
             allowed_methods=None,  # all of ours may be repeated
             status_forcelist=[409, 429, 500, 502, 503, 504],  # 409: two conditional puts at the same instant
             raise_on_status=False,
+            redirect=False,  # a redirect could take credentials and data to another host
         )
         self._client = Minio(
             urlsplit(self._endpoint).netloc,
@@ -227,6 +229,12 @@ class S3Store(Store):
                 raise
             return None
 
+    def _redirected(self, failure: str) -> StoreConfigError:
+        return StoreConfigError(
+            f"{failure} sends requests on to another address, where credentials are not taken; set PHYSLM_S3_ENDPOINT "
+            "to the address of the server itself"
+        )
+
     def _no_bucket(self) -> StoreConfigError:
         return StoreConfigError(
             f"there is no bucket {self._bucket} at {self._endpoint}; make it with: "
@@ -254,11 +262,15 @@ class S3Store(Store):
                     f"{failure} refused the credentials ({error.code}); check AWS_ACCESS_KEY_ID and "
                     "AWS_SECRET_ACCESS_KEY, and their rights on the bucket"
                 ) from None
+            if "Redirect" in str(error.code):
+                raise self._redirected(failure) from None
             raise StoreError(f"{failure} answered {error.code} ({error.message})") from None
         except HTTPError as error:
             raise StoreError(f"{failure} can't be reached ({_cause(error)})") from None
         except (MinioException, ParseError, ValueError) as error:
             answer = str(error).partition(", Body:")[0]
+            if "Response code: 3" in answer:
+                raise self._redirected(failure) from None
             raise StoreError(f"{failure} doesn't answer like one ({answer})") from None
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from physlm.models.decoder import Decoder
 from physlm.models.hidden_states import hidden_states
 
-_TOKENS_AT_ONCE = 1 << 16  # of all models together: bounds the memory of what a forward pass leaves behind
+_MAX_TOKENS = 1 << 16  # of all models together: bounds the memory of what a forward pass leaves behind
 
 
 def states(decoder: Decoder, tokens: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def states(decoder: Decoder, tokens: Tensor) -> Tensor:
 def all_states(decoder: Decoder, tokens: Tensor) -> Tensor:
     """tokens int64 [M, B, T] -> [layers + 1, M, B, T, d], a few rows at a time."""
     models, _, context = tokens.shape
-    at_once = max(1, _TOKENS_AT_ONCE // (models * context))
+    at_once = max(1, _MAX_TOKENS // (models * context))
     parts = [
         states(decoder, part).view(-1, models, part.shape[1], context, decoder.config.width)
         for part in torch.split(tokens, at_once, 1)

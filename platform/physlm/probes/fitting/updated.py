@@ -24,12 +24,12 @@ from physlm.models.hidden_states import changed_input, hidden_states
 from physlm.probes import scores
 from physlm.probes.controls import VARIANTS
 from physlm.probes.fitting.states import chosen, device_of
-from physlm.probes.probe import Probe, Tell, part_of
+from physlm.probes.probe import Probe, Progress, part_of
 from physlm.probes.samples import MARKS, Texts
 from physlm.probes.updates import UpdateConfig
 
-_TOKENS = 1 << 15  # in a step of training: more members are probed one group after the other
-_TOKENS_AT_ONCE = 1 << 16  # in testing
+_MAX_TRAINING_TOKENS = 1 << 15  # in a step: more members are probed one group after the other
+_MAX_TEST_TOKENS = 1 << 16
 _PIECES = 2  # that a batch is cut into by length, where its texts may be taken apart
 
 Norm = Literal["layer", "batch", "none"]
@@ -61,7 +61,7 @@ def readings(
     config, members = probe.config, len(seeds)
     assert isinstance(config, UpdateConfig)
     each = (len(VARIANTS) + 1) * config.batch * texts.tokens.shape[2]
-    at_once = max(1, _TOKENS // each)
+    at_once = max(1, _MAX_TRAINING_TOKENS // each)
     for start in range(0, members, at_once):
         group = range(start, min(start + at_once, members))
         problems = [
@@ -69,8 +69,8 @@ def readings(
             for m in group
             for problem in (*(Problem(m, m, v) for v in range(len(VARIANTS))), Problem(members + m, m, 0))
         ]
-        tell = part_of(probe.tell, start / members, len(group) / members)
-        fitted = Updated(decoder, texts, problems, config, norm, seeds, layered=layered).train(tell)
+        progress = part_of(probe.progress, start / members, len(group) / members)
+        fitted = Updated(decoder, texts, problems, config, norm, seeds, layered=layered).train(progress)
         right = fitted.hits().cpu().numpy()
         yield from right.reshape(len(group), len(VARIANTS) + 1, *right.shape[1:])
 
@@ -191,7 +191,7 @@ class Updated:
             return self._map(self._states(tokens, places), training=False)
 
     @torch.enable_grad()
-    def train(self, tell: Tell = lambda share: None) -> Updated:
+    def train(self, progress: Progress = lambda share: None) -> Updated:
         """Fit all problems; returns itself."""
         config = self.config
         parameters = [self.up, self.down, self.marks, self.map, self.bias]
@@ -199,7 +199,7 @@ class Updated:
         decline = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, config.steps)
         batches = zip(*(islice(self._batches(m), config.steps) for m in range(len(self.seeds))), strict=True)
         for step, rows in enumerate(batches):
-            tell(step / config.steps)
+            progress(step / config.steps)
             for loss in self._losses(np.stack(rows)):
                 loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -240,7 +240,7 @@ class Updated:
         found = found.to(self.device, torch.bool)
         longest_last = np.where(self.texts.test, self.texts.places.max(2), -1).argsort(1, kind="stable")
         tested = longest_last[:, count - int(self.texts.test.sum(1).max()) :]
-        at_once = max(1, _TOKENS_AT_ONCE // (len(self.problems) * self.texts.tokens.shape[2]))
+        at_once = max(1, _MAX_TEST_TOKENS // (len(self.problems) * self.texts.tokens.shape[2]))
         for start in range(0, tested.shape[1], at_once):
             rows = tested[:, start : start + at_once]
             best = self.logits(*self._tokens(rows)).argmax(-1)  # [G, R, b, K]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from physlm.report import difficulty, probe_section, style
+from physlm.report import conditions, probe_section, style
 from physlm.report.figures.drawing import Drawing
 from physlm.report.probe_section import Probed
 
@@ -44,7 +44,7 @@ def draw_conditions(found: Sequence[Probed]) -> Drawing | None:
     """One probe's readings of several conditions, a panel each; None where there is one condition or place only."""
     if len(found) < 2 or found[0].axis is None:
         return None
-    names = [difficulty.name(one.condition) for one in found]
+    names = [conditions.title(one.condition) for one in found]
     rows = 1 if len(found) <= 3 else 2
     figure = style.figure(0.3 + rows * (0.7 + 0.27 * len(found[0].targets)))
     for i, (axes, one) in enumerate(zip(style.panels(figure, len(found), share_y=True), found, strict=True)):

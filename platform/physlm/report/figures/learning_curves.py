@@ -8,6 +8,7 @@ from math import isfinite
 import polars as pl
 from matplotlib.axes import Axes
 
+from physlm.catalog.emission import ENTROPY
 from physlm.experiment import Value
 from physlm.report import formatting, style
 from physlm.report.conditions import SIZE, Condition, is_number, label, levels, spread, varying
@@ -40,7 +41,7 @@ def draw(evidence: Evidence, conditions: Sequence[Condition]) -> Drawing | None:
             for run in condition.runs:
                 if run.run_id in curves:
                     _line(axes, curves[run.run_id], clock, paint, marker)
-        _floors(axes, here)
+        _floors(axes, evidence, here)
         style.plain_axes(axes, log_x=True)
         axes.set_xlabel(f"{clock} (log scale)")
         axes.set_title("" if panel is None else _condition(panel, place))
@@ -52,8 +53,8 @@ def draw(evidence: Evidence, conditions: Sequence[Condition]) -> Drawing | None:
         "learning_curves",
         figure,
         "Learning curves",
-        _finding(present, curves, clock),
-        _caption(shown, present, colour, clock),
+        _finding(evidence, present, curves, clock),
+        _caption(evidence, shown, present, colour, clock),
     )
 
 
@@ -71,9 +72,9 @@ def _line(axes: Axes, curve: pl.DataFrame, clock: str, paint: str, marker: str) 
     axes.plot(x[-1:], y[-1:], color=paint, marker=marker, markeredgecolor=style.SURFACE, markeredgewidth=0.6)
 
 
-def _floors(axes: Axes, conditions: Sequence[Condition]) -> None:
+def _floors(axes: Axes, evidence: Evidence, conditions: Sequence[Condition]) -> None:
     """Dashed lines at the entropy floors, where few enough are known."""
-    floors = {formatting.number(floor): floor for c in conditions if (floor := _floor(c)) is not None}
+    floors = {formatting.number(floor): floor for c in conditions if (floor := _floor(evidence, c)) is not None}
     if not 0 < len(floors) <= 3:
         return
     for text, floor in floors.items():
@@ -89,9 +90,13 @@ def _floors(axes: Axes, conditions: Sequence[Condition]) -> None:
         )
 
 
-def _floor(condition: Condition) -> float | None:
-    loss = condition.measured.get("loss")
-    return loss.floor if loss else None
+def _floor(evidence: Evidence, condition: Condition) -> float | None:
+    """The entropy of the language per token, if a measure tells it."""
+    for name, measured in condition.measured.items():
+        emission = evidence.declarations.whole(name)
+        if emission is not None and emission.floor == ENTROPY and measured.floor is not None:
+            return measured.floor
+    return None
 
 
 def _condition(quantity: str, value: Value) -> str:
@@ -99,7 +104,7 @@ def _condition(quantity: str, value: Value) -> str:
     return f"{text} {label(quantity)}" if is_number([value]) else f"{label(quantity)}: {text}"
 
 
-def _finding(conditions: Sequence[Condition], curves: dict[str, pl.DataFrame], clock: str) -> str:
+def _finding(evidence: Evidence, conditions: Sequence[Condition], curves: dict[str, pl.DataFrame], clock: str) -> str:
     ends = [
         (float(curves[run.run_id]["value"][-1]), condition, curves[run.run_id])
         for condition in conditions
@@ -113,7 +118,7 @@ def _finding(conditions: Sequence[Condition], curves: dict[str, pl.DataFrame], c
         f"The lowest curve falls from {formatting.number(start)} to {formatting.number(low)} nats per token "
         f"over {formatting.number(float(curve[clock][-1]))} {clock} ({best.parameters:,} parameters)"
     )
-    floor = _floor(best)
+    floor = _floor(evidence, best)
     if floor is not None and isfinite(floor):
         gap = low - floor
         text += f", {formatting.number(abs(gap), 2)} {'above' if gap >= 0 else 'below'} the entropy floor"
@@ -122,11 +127,13 @@ def _finding(conditions: Sequence[Condition], curves: dict[str, pl.DataFrame], c
     return text + "."
 
 
-def _caption(shown: Sequence[Condition], present: Sequence[Condition], colour: str | None, clock: str) -> str:
+def _caption(
+    evidence: Evidence, shown: Sequence[Condition], present: Sequence[Condition], colour: str | None, clock: str
+) -> str:
     parts = [f"Mean loss per predicted token between two points of the curve, against {clock}; one line for each seed."]
     if colour == SIZE:
         parts.append("Colour and end marker tell the number of counted parameters.")
-    if any(_floor(c) is not None for c in shown):
+    if any(_floor(evidence, c) is not None for c in shown):
         parts.append("Dashed: the entropy of the language, which no model can undercut on fresh text.")
     if len(shown) < len(present):
         parts.append(f"{len(shown)} of {len(present):,} conditions are drawn, evenly spread over the grid.")

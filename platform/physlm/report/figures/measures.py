@@ -4,40 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import polars as pl
 from matplotlib.axes import Axes
 
+from physlm.catalog.emission import Panel
 from physlm.experiment import Value
 from physlm.report import formatting, style
 from physlm.report.conditions import Condition, Measured, is_number, label, levels, varying
-from physlm.report.difficulty import MEASURE as ACCURACY
 from physlm.report.figures.drawing import Drawing
-from physlm.report.probe_section import PREFIX
+from physlm.report.page_data import Evidence
 
 _MOST_SERIES = 8
 
 
-def leading(
-    observations: pl.DataFrame, first: Sequence[str] = (), named: Sequence[str] = (), most: int = 6
-) -> dict[str, str]:
-    """The measures that say most, with their units: those named `first`, and those that compare across sizes.
+def leading(evidence: Evidence, first: Sequence[str] = (), named: Sequence[str] = (), most: int = 9) -> dict[str, str]:
+    """The measures that say most, with their units: those named `first`, and panels that compare across sizes.
 
     Of these, what is counted by parameter leads, then what has the name of a measure that was asked for.
-    All others are taken where there are none of these. A measure without standard error is a property of the condition
-    and not of what was learned: it is left out. So are probes and accuracy in single evaluations, which have sections
-    of their own.
+    All other panels are taken where there are none of these.
     """
-    rows = (
-        observations.filter(
-            ~pl.col("measure").str.starts_with(PREFIX),
-            ~pl.col("measure").str.starts_with(f"{ACCURACY}.") | pl.col("measure").is_in(first),
-        )
-        .group_by("measure", maintain_order=True)
-        .agg(pl.col("unit").first(), pl.col("stderr").is_not_null().any())
-        .sort("measure")
-    )
-    learned = rows.filter(pl.col("stderr") | pl.col("measure").is_in(first))
-    units = dict(learned.select("measure", "unit").iter_rows())
+    units = {
+        name: unit
+        for name, unit in evidence.measured.select("measure", "unit").unique("measure").sort("measure").iter_rows()
+        if name in first
+        or ((emission := evidence.declarations.whole(name)) is not None and isinstance(emission.drawing, Panel))
+    }
     comparable = [name for name, unit in units.items() if unit == "1" or " per " in unit]
     comparable.sort(key=lambda name: ("per parameter" not in units[name], name not in named))
     chosen = dict.fromkeys([*(name for name in first if name in units), *comparable]) or units
