@@ -43,7 +43,7 @@ test: .venv/installed-dev lint types docs ## Check everything: style, types, doc
 
 .PHONY: fast
 fast: .venv/installed-dev ## Run the fast tests
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not services"
 
 .PHONY: lint
 lint: .venv/installed-dev ## Check style, format and the direction of imports
@@ -60,8 +60,13 @@ format: .venv/installed-dev ## Mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: new
+new: .venv/installed-dev ## Write a new part from its template: make new KIND=law NAME=broken_power
+	@$(BIN)/python -m physlm.scaffold "$(KIND)" "$(NAME)"
+
 .PHONY: docs
 docs: .venv/installed-dev ## Build the documentation into site/; a warning is an error
+	$(BIN)/python docs/laws.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .PHONY: hooks

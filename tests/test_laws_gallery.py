@@ -74,6 +74,7 @@ def results(page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_was_measured_stands_with_its_interval_verdict_and_file(
     page: ModuleType, store: Store, results: Path
 ) -> None:

@@ -24,6 +24,7 @@ PUBLIC = [
     "Probe",
     "Registry",
     "Run",
+    "Step",
     "Store",
     "Task",
     "UserError",
@@ -36,6 +37,7 @@ PUBLIC = [
     "open_store",
     "probes",
     "run",
+    "steps",
     "tasks",
 ]
 """To change it is to change what others build on: tell it in CHANGELOG.md."""
@@ -51,7 +53,7 @@ def test_a_public_name_is_there_and_says_what_it_is(name: str) -> None:
     value = getattr(physlm, name)
     if not isinstance(value, str):
         assert inspect.getdoc(value), f"physlm.{name} has no docstring"
-    if name in ("laws", "measures", "models", "probes", "tasks"):
+    if name in ("laws", "measures", "models", "probes", "steps", "tasks"):
         assert len(value.registry) > 0, f"physlm.{name}.registry is empty"
 
 

@@ -48,6 +48,7 @@ def _is_whole(cls: type[Any]) -> bool:
     return not inspect.isabstract(cls) and not cls.__name__.startswith("_") and bool(named)
 
 
+@pytest.mark.slow
 def test_every_class_of_a_noun_is_registered_or_another_ones_rival() -> None:
     found = {cls for module in _modules() for _, cls in inspect.getmembers(module, inspect.isclass)}
     rivals = {rival for law in laws.registry.values() for rival in law.rivals}

@@ -30,6 +30,7 @@ _HOME = {
     "Probe": "physlm.probes",
     "Registry": "physlm.registry",
     "Run": "physlm.runs",
+    "Step": "physlm.steps",
     "Store": "physlm.store",
     "Task": "physlm.tasks",
     "UserError": "physlm.errors",
@@ -38,7 +39,15 @@ _HOME = {
     "open_store": "physlm.store",
     "run": "physlm.steps",
 }
-_PACKAGES = ("laws", "measures", "models", "probes", "tasks")  # of each noun; its `registry` has the parts by name
+# Of each noun; its `registry` has the parts by name.
+_PACKAGES = (
+    "laws",
+    "measures",
+    "models",
+    "probes",
+    "steps",
+    "tasks",
+)
 
 __all__ = sorted([*_HOME, *_PACKAGES, "__version__"])
 

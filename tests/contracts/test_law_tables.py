@@ -88,6 +88,7 @@ def test_a_misspelt_column_or_measure_is_named_with_the_right_one() -> None:
     assert "no measure of it has such a group" in str(unsupported_reason(Grouped, known))
 
 
+@pytest.mark.slow
 @every_law
 def test_its_experiment_feeds_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for measure in measures.registry.values():

@@ -203,9 +203,9 @@ def test_a_step_at_no_place_is_refused(
 
 
 def test_a_new_step_gets_its_place(other_registry: Registry[type[Step]]) -> None:
-    other_registry.register(made("export", reads=(layout.observations_key,)))
+    other_registry.register(made("planted", reads=(layout.observations_key,)))
     names = [step.name for step in in_order()]
-    assert names.index("export") == names.index("collect") + 1
+    assert names.index("planted") > names.index("collect"), "it reads what `collect` writes"
 
 
 def test_an_option_that_no_step_has_is_refused(study: Experiment, tmp_path: Path) -> None:

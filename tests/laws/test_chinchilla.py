@@ -20,6 +20,7 @@ def test_the_example_is_the_published_refit() -> None:
     assert Chinchilla.example().spread == 0.002
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_refit_constants_at_the_nominal_rate() -> None:
     """Of 60 studies; a true coverage of 95 % gives less than 87 % once in hundreds. Both kinds of intervals."""
     hits: dict[str, list[bool]] = {}
