@@ -43,7 +43,7 @@ test: .venv/installed-dev lint types docs ## Check everything: style, types, doc
 
 .PHONY: fast
 fast: .venv/installed-dev ## Run the fast tests
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not services"
 
 .PHONY: lint
 lint: .venv/installed-dev ## Check style, format and the direction of imports

@@ -15,8 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
+
+# No test depends on how fast the machine is: neither here nor by a time limit anywhere. What hangs is ended by the
+# `timeout` of pyproject.toml, which is far above what any test takes.
+settings.register_profile("physlm", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("physlm")
+# Nor on how many cores there are, in this process or in those that it starts.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """What a power loss would leave is not in question here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -111,10 +127,8 @@ def s3_server(binary: Callable[[str], str], tmp_path_factory: pytest.TempPathFac
     log = folder / "log"
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
         try:
-            deadline = time.monotonic() + 30
             while not server.is_ready():
                 assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.05)
             yield server
         finally:

@@ -37,7 +37,6 @@ def physlm(folder: Path, *arguments: str, **variables: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=600,
     )
 
 

@@ -69,6 +69,7 @@ def test_places_are_a_shuffle_for_each_epoch(n: int) -> None:
     assert 0 <= large.min() <= large.max() < 2**61
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 4, 5, 6])
 def test_all_shuffles_of_a_few_are_about_as_likely(n: int) -> None:
     draws = 200 * factorial(n)

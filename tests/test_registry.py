@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import physlm
-from physlm import laws, measures, models, probes, tasks
+from physlm import laws, measures, models, probes, steps, tasks
 from physlm.errors import RegistrationError, UnknownName
 from physlm.laws.law import Law
 from physlm.measures.measure import Measure
@@ -22,6 +22,7 @@ from physlm.models.mlps.mlp import Mlp
 from physlm.models.model import ModelConfig
 from physlm.probes.probe import Probe
 from physlm.registry import Registry
+from physlm.steps import Step
 from physlm.tasks.task import Task
 
 NOUNS: dict[type[Any], Registry[Any]] = {
@@ -31,6 +32,7 @@ NOUNS: dict[type[Any], Registry[Any]] = {
     Mlp: mlps.registry,
     ModelConfig: models.registry,
     Probe: probes.registry,
+    Step: steps.registry,
     Task: tasks.registry,
 }
 
@@ -48,6 +50,7 @@ def _is_whole(cls: type[Any]) -> bool:
     return not inspect.isabstract(cls) and not cls.__name__.startswith("_") and bool(named)
 
 
+@pytest.mark.slow
 def test_every_class_of_a_noun_is_registered_or_another_ones_rival() -> None:
     found = {cls for module in _modules() for _, cls in inspect.getmembers(module, inspect.isclass)}
     rivals = {rival for law in laws.registry.values() for rival in law.rivals}

@@ -57,6 +57,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Experiment]:
     return store, study
 
 
+@pytest.mark.slow
 def test_a_sweep_is_trained_whole_and_the_best_is_chosen(done: tuple[Store, Experiment]) -> None:
     store, study = done
     assert len(study.runs) == 12
@@ -88,6 +89,7 @@ def test_validation_data_are_neither_those_of_training_nor_of_the_test() -> None
     assert len({sample.tokens.tobytes() for sample in streams}) == 3
 
 
+@pytest.mark.slow
 def test_laws_see_the_best_alone(tmp_path: Path) -> None:
     """What isn't chosen is far off the law; the fit is that of an experiment without it."""
     store = LocalStore(tmp_path)

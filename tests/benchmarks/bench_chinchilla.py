@@ -22,6 +22,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from physlm.fitting.intervals import Linear, bootstrap
+from physlm.fitting.noise import likelihood
 from physlm.fitting.optimizer import Problem, solve
 from physlm.fitting.simulation import columns_of, simulate
 from physlm.laws.chinchilla import EXPONENTS, Chinchilla
@@ -72,7 +73,7 @@ def main() -> None:
     table = simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(0), seeds=1)
     form = Chinchilla()
     data = {**columns_of(form, table), "L": table["L"].to_numpy()}
-    problem = Problem(form, form.noise, data, np.ones(table.height))
+    problem = Problem(form, likelihood(form.noise), data, np.ones(table.height))
 
     def ours() -> tuple[float, Array, float, float, float]:
         begun = time.perf_counter()

@@ -59,6 +59,7 @@ def write_results(store: LocalStore, experiment: Experiment, tilt: float = 0.0) 
     catalog.write(store, pl.DataFrame(rows), layout.observations_key(experiment.key))
 
 
+@pytest.mark.slow
 def test_a_registered_law_is_scored_once_and_catalogued(store: LocalStore, experiment: Experiment) -> None:
     registration = preregister(store, experiment)
     assert len(registration["held_out"]) == 6

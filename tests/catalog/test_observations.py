@@ -136,6 +136,7 @@ def test_a_batch_without_its_index_does_not_count(tmp_path: Path) -> None:
     assert catalog.collect(store, ["a1"], ["loss-v1"]).height == 2
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_a_bucket_holds_batches_as_a_folder_does(
     s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

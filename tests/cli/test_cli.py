@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from physlm import steps
+from physlm import cli, steps
 
 TINY = """
 apiVersion: physlm/v1
@@ -21,20 +23,28 @@ model: {type: gpt2, layers: 1, heads: 1}
 training: {batch_size: 8, optimizer: {lr: 1e-2}}
 vary:
   model.width: [8, 16]
-  training.exposures: [20, 40]
+  training.exposures: [10, 20]
 seeds: [0, 1]
 measure: [knowledge_bits, loss]
 """
 
 
+def start(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as people start it."""
+    command = [sys.executable, "-m", "physlm.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
 def physlm(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "physlm.cli", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    """The command in this process, which has imported everything already."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["physlm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    code = ended.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(folder: Path) -> subprocess.CompletedProcess[str]:
-    return physlm("run", "tiny.yaml", folder=folder)
+    return start("run", "tiny.yaml", folder=folder)
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_page(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     assert first.returncode == 0, first.stderr
     page = Path(first.stdout.split("page: ")[1].strip())
@@ -57,6 +68,7 @@ def test_a_run_ends_with_its_page(folder: Path, first: subprocess.CompletedProce
     assert "train: 100 %" in first.stderr
 
 
+@pytest.mark.slow
 def test_the_second_run_trains_nothing_and_says_so(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.glob("physlm-store/runs/**/*") if path.is_file()}
     again = physlm("run", "tiny.yaml", folder=folder)
@@ -67,6 +79,7 @@ def test_the_second_run_trains_nothing_and_says_so(folder: Path, first: subproce
     assert after == before
 
 
+@pytest.mark.slow
 def test_train_stops_after_training_and_run_goes_on(folder: Path) -> None:
     """With two ranks, under torchrun; the figures are those of the store."""
     (folder / "trained.yaml").write_text(TINY.replace("name: tiny", "name: trained").replace("[8, 16]", "[8]"))
@@ -75,14 +88,15 @@ def test_train_stops_after_training_and_run_goes_on(folder: Path) -> None:
     totals = json.loads(result.stdout)
     assert totals["runs"] == 4
     assert totals["diverged"] == 0
-    assert totals["tokens"] == 2 * (20 + 40) * 60 * 8
+    assert totals["tokens"] == 2 * (10 + 20) * 60 * 8
     assert len(list(folder.glob("trained/runs/*/trained.json"))) == 4
     assert not list(folder.glob("trained/**/observations.parquet"))
     again = physlm("train", "trained.yaml", "--store", "trained", folder=folder)
     assert "nothing to train: all 4 runs are in the store" in again.stderr
-    assert "4 runs are trained: 57,600 tokens" in again.stdout
+    assert "4 runs are trained: 28,800 tokens" in again.stdout
 
 
+@pytest.mark.slow
 def test_one_more_size_trains_that_size_alone(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     (folder / "more.yaml").write_text(TINY.replace("[8, 16]", "[8, 16, 12]"))
     before = {path.name for path in folder.glob("physlm-store/runs/*")}
@@ -94,6 +108,7 @@ def test_one_more_size_trains_that_size_alone(folder: Path, first: subprocess.Co
     assert widths == {12}
 
 
+@pytest.mark.slow
 def test_json_is_all_that_is_on_standard_output(folder: Path, first: subprocess.CompletedProcess[str]) -> None:
     result = physlm("run", "tiny.yaml", "--json", folder=folder)
     document = json.loads(result.stdout)
@@ -102,6 +117,7 @@ def test_json_is_all_that_is_on_standard_output(folder: Path, first: subprocess.
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_measures_and_probes_are_taken_from_trained_models_alone(
     folder: Path, first: subprocess.CompletedProcess[str]
 ) -> None:
@@ -144,7 +160,7 @@ def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     plan = json.loads(result.stdout)
     assert plan["runs"] == 8
     assert plan["conditions"] == 4
-    assert plan["tokens"] == 2 * 2 * 60 * (20 + 40) * 8
+    assert plan["tokens"] == 2 * 2 * 60 * (10 + 20) * 8
     assert all(seconds > 0 for seconds in plan["seconds"].values())
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
@@ -177,8 +193,9 @@ def test_a_bad_file_ends_with_code_2_and_nothing_written(
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
+@pytest.mark.slow
 def test_an_address_that_is_no_store_is_refused(folder: Path) -> None:
-    result = physlm("run", "tiny.yaml", "--store", "ftp://host/x", folder=folder)
+    result = start("run", "tiny.yaml", "--store", "ftp://host/x", folder=folder)
     assert result.returncode == 2
     assert "must be a folder's path, file:///a/path or s3://bucket/prefix, not ftp://" in result.stderr
 
@@ -188,5 +205,6 @@ def test_help_has_an_example(command: str, folder: Path) -> None:
     assert f"Example: physlm {command} " in physlm(command, "--help", folder=folder).stdout
 
 
+@pytest.mark.slow
 def test_nothing_asked_shows_the_help(folder: Path) -> None:
-    assert "Example: physlm run" in physlm(folder=folder).stdout
+    assert "Example: physlm run" in start(folder=folder).stdout

@@ -61,6 +61,7 @@ def observe(store: Store, study: Experiment) -> None:
     catalog.write_batch(store, "knowledge_bits-v1", tables)
 
 
+@pytest.mark.slow
 def test_the_next_experiment_narrows_the_interval_until_it_is_enough(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     (tmp_path / "study.yaml").write_text(STUDY)
@@ -90,6 +91,7 @@ def _runs(path: str) -> tuple[runs.Run, ...]:
     return experiment.load(Path(path)).runs
 
 
+@pytest.mark.slow
 def test_levels_are_those_that_were_asked_for(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     (tmp_path / "study.yaml").write_text(STUDY)

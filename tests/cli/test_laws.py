@@ -78,6 +78,7 @@ def test_accuracies_are_tested_for_being_no_more_than_chance(tmp_path: Path, mon
 MAP = ["--map", "N=params", "--map", "D=seen", "--map", "L=nats"]
 
 
+@pytest.mark.slow
 def test_a_published_table_is_fitted_by_its_own_columns(file: Path) -> None:
     options = [*MAP, "--hold-out", "params > 2e10 AND seen > 1e10", "--resamples", "50", "--json"]
     result = run(app, ["fit", str(file), "--law", "chinchilla", *options])
@@ -109,6 +110,7 @@ def test_what_cannot_be_fitted_is_told_in_a_sentence(file: Path, arguments: list
     assert "\n" not in str(result.exception)
 
 
+@pytest.mark.slow
 def test_advice_comes_with_its_interval_and_range(file: Path, tmp_path: Path) -> None:
     fit = tmp_path / "fit.json"
     fit.write_text(run(app, ["fit", str(file), "--law", "chinchilla", *MAP, "--resamples", "60", "--json"]).stdout)
@@ -140,6 +142,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
         assert "\n" not in str(result.exception)
 
 
+@pytest.mark.slow
 def test_laws_are_listed_and_shown() -> None:
     assert set(json.loads(run(app, ["laws", "list", "--json"]).stdout)) == set(laws.registry)
     for name in laws.registry:
@@ -154,6 +157,7 @@ def test_an_empty_catalogue_is_empty(tmp_path: Path) -> None:
     assert json.loads(result.stdout) == []
 
 
+@pytest.mark.slow
 def test_a_fit_tells_what_conventions_turn_and_whether_groups_share_it(tmp_path: Path) -> None:
     table = fitting.simulate(Chinchilla, Chinchilla.example(), np.random.default_rng(1), seeds=1).drop("run_id")
     table = table.with_columns(pl.Series("family", ["a", "b"] * (table.height // 2)))
@@ -170,6 +174,7 @@ def test_a_fit_tells_what_conventions_turn_and_whether_groups_share_it(tmp_path:
     assert {other["convention"] for other in others} >= {"without the smallest N", "without the largest N"}
 
 
+@pytest.mark.slow
 def test_accuracy_is_predicted_in_two_steps(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     size, tokens = (x.ravel() for x in np.meshgrid(np.geomspace(1e3, 1e5, 5), np.geomspace(1e4, 1e6, 5)))

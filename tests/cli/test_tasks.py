@@ -65,6 +65,7 @@ def test_the_list_has_every_task() -> None:
         assert document["knobs"].keys() == cls.config_type.model_fields.keys() - {"type"}
 
 
+@pytest.mark.slow
 @every_task
 def test_show_tells_knobs_axes_presets_and_figures(name: str) -> None:
     text = ok("show", name, "--preset", "tiny")
@@ -94,6 +95,7 @@ def test_samples_are_the_stream_in_rows(name: str) -> None:
             assert {"prompt", "answer", "prompt_text", "answer_text", "truth"} <= document.keys()
 
 
+@pytest.mark.slow
 @every_task
 def test_elsewhere_than_on_a_terminal_samples_are_aligned_rows(name: str) -> None:
     lines = ok("sample", name, "--preset", "tiny", "-n", "1").splitlines()
@@ -130,6 +132,7 @@ def test_a_terminal_gets_colours_for_the_classes_of_a_label() -> None:
     assert len(set(key.values())) == len(key) >= 3
 
 
+@pytest.mark.slow
 @every_task
 def test_stats_agree_with_what_is_stated(name: str) -> None:
     document = json.loads(ok("stats", name, "--preset", "tiny", "-n", "300", "--json"))
@@ -293,6 +296,7 @@ def test_the_command_on_the_card_writes_the_same(tmp_path: Path) -> None:
     assert (second["key"], second["card"]) == (first["key"], first["card"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [[], ["--labels"]])
 def test_what_is_written_is_read_as_tokens_or_text(labels: list[str], tmp_path: Path) -> None:
     written = ["write", "mano", "--preset", "tiny", "-n", "600", "--split", "test", *labels, "--store", tmp_path]
@@ -356,10 +360,11 @@ def test_a_mistake_ends_with_code_2(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_ends_the_process_with_code_1() -> None:
     line = json.dumps({"index": 0, "completion": []})
     command = [sys.executable, "-m", "physlm.cli", "tasks", "verify", "mano", "-"]
-    done = subprocess.run(command, input=line, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input=line, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "")
 
 

@@ -257,6 +257,7 @@ def test_known_constants_are_recovered(name: str) -> None:
     np.testing.assert_allclose(found, form.coordinates(values), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @every_law
 def test_intervals_cover_and_held_out_conditions_are_predicted(name: str) -> None:
     """Pooled over parameters and studies, and thorough enough to catch a wrong interval; for exact rates see
@@ -280,6 +281,7 @@ def test_intervals_cover_and_held_out_conditions_are_predicted(name: str) -> Non
     assert verdicts.count("supported") >= STUDIES // 2, law.name
 
 
+@pytest.mark.slow
 @every_law
 def test_a_response_that_depends_on_nothing_supports_no_law(name: str) -> None:
     example = registry[name].example()
@@ -371,7 +373,7 @@ NUMBERS = st.one_of(
 
 
 @every_law
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_table_gives_a_sentence_or_an_honest_fit(name: str, data: st.DataObject) -> None:
     law = registry[name]

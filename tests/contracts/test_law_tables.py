@@ -88,6 +88,7 @@ def test_a_misspelt_column_or_measure_is_named_with_the_right_one() -> None:
     assert "no measure of it has such a group" in str(unsupported_reason(Grouped, known))
 
 
+@pytest.mark.slow
 @every_law
 def test_its_experiment_feeds_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for measure in measures.registry.values():
@@ -102,6 +103,9 @@ def test_its_experiment_feeds_it(name: str, tmp_path: Path, monkeypatch: pytest.
     for step in (Measure, Probe):
         step(processes=1).run(store, made)  # this one, where all is made fast
     Collect().run(store, made)
+    measured = catalog.read(store, f"{made.key}/observations.parquet")["measure"].drop_nulls().unique().sort()
+    reason = unsupported_reason(law, columns(made), measured.to_list())
+    assert reason is None, reason
     truth = simulate(store, made, law)
     (fit,) = Fit().run(store, made) or pytest.fail(str(catalog.queries.fitted(store, made.key, made.file.laws)[1]))
     assert fit.converged, f"the fit of {name} to its own experiment does not converge"

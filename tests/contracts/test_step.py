@@ -29,7 +29,7 @@ question: Does every step do what it says?
 task: {type: biod, people: 20, attributes: 2, diversity: 8, vocabulary: 8}
 model: {type: gpt2, layers: 1, heads: 1, width: 8}
 training: {batch_size: 8}
-vary: {training.exposures: [2, 4]}
+vary: {training.exposures: [1, 2, 3, 4]}
 seeds: [0, 1]
 measure: [loss, knowledge_bits]
 probe: [linear]

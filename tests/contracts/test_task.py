@@ -98,6 +98,7 @@ def test_text_and_tokens_round_trip(name: str) -> None:
     assert len(task.parse("")) == 0
 
 
+@pytest.mark.slow
 @every_task
 def test_axes_name_knobs_and_the_harder_value_is_longer_or_takes_more_steps(name: str) -> None:
     task = tiny(name)
@@ -168,8 +169,9 @@ def test_the_worked_example_is_a_real_sample(name: str, rows: dict[str, str]) ->
 # -- sampling ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_task
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(indices=st.lists(st.integers(0, 2**40), min_size=1, max_size=6), stream=st.sampled_from([TRAIN, TEST]))
 def test_an_instance_depends_on_its_stream_and_index_alone(name: str, indices: list[int], stream: Stream) -> None:
     batch = tiny(name).sample(stream, np.array(indices))
@@ -266,7 +268,7 @@ def test_a_task_without_a_capability_says_so(name: str, capability: type[Task[An
 
 
 @every_task
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(max_size=300))
 def test_any_text_is_parsed(name: str, text: str) -> None:
     task = tiny(name)

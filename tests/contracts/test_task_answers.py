@@ -72,6 +72,7 @@ def test_every_truth_verifies(name: str) -> None:
             assert verdict.reason == ""
 
 
+@pytest.mark.slow
 @every_question
 def test_every_corrupted_answer_fails_with_a_reason(name: str) -> None:
     task = require(from_preset(name, "tiny"), Asks)
@@ -106,8 +107,9 @@ ANY_ARRAY = hnp.arrays(
 )
 
 
+@pytest.mark.slow
 @every_question
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_verify_never_raises(name: str, data: st.DataObject) -> None:
     task = require(from_preset(name, "tiny"), Asks)
@@ -127,7 +129,7 @@ def test_verify_never_raises(name: str, data: st.DataObject) -> None:
 
 
 @every_question
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(raw=st.binary(max_size=400), text=st.text(max_size=200), kept=st.integers(0, 100))
 def test_verify_bears_bytes_and_texts(name: str, raw: bytes, text: str, kept: int) -> None:
     task = require(from_preset(name, "tiny"), Asks)
@@ -147,7 +149,6 @@ def test_verify_bears_bytes_and_texts(name: str, raw: bytes, text: str, kept: in
 
 
 @every_question
-@pytest.mark.timeout(20)
 def test_verify_bears_megabytes(name: str) -> None:
     task = require(from_preset(name, "tiny"), Asks)
     instances = task.sample(TEST, MANY[:1])

@@ -71,6 +71,7 @@ def assert_same(batches: list[Instances], expected: Instances, labels: bool) -> 
 # -- every task --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_task
 def test_what_is_read_is_what_the_task_samples(name: str, store: LocalStore) -> None:
     task = registry[name](tiny(name))
@@ -88,6 +89,7 @@ def test_what_is_read_is_what_the_task_samples(name: str, store: LocalStore) -> 
     data.check()
 
 
+@pytest.mark.slow
 @every_task
 def test_evaluation_sets_hold_questions_answers_and_truths(name: str, store: LocalStore) -> None:
     task = registry[name](tiny(name))
@@ -111,6 +113,7 @@ def test_evaluation_sets_hold_questions_answers_and_truths(name: str, store: Loc
             np.testing.assert_array_equal(task.parse(row["answer_text"]), answer)
 
 
+@pytest.mark.slow
 @every_task
 def test_cards_say_what_the_data_are(name: str, store: LocalStore) -> None:
     config = tiny(name)
@@ -157,6 +160,7 @@ def write_both(store: LocalStore, workers: tuple[int, int]) -> list[DataSet]:
     ]
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(alone: LocalStore, store: LocalStore) -> None:
     write_both(store, workers=(2, 3))
     assert content(store) == content(alone)
@@ -193,6 +197,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 2)])
 def test_a_stopped_writer_is_gone_on_from(number: signal.Signals, workers: int, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
@@ -200,21 +205,18 @@ def test_a_stopped_writer_is_gone_on_from(number: signal.Signals, workers: int, 
     program.write_text(PROGRAM)
     command = [sys.executable, str(program), str(store.root), str(workers)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        deadline = time.monotonic() + 60
         while len(shard_markers(store)) < 3:
             assert process.poll() is None
-            assert time.monotonic() < deadline
             time.sleep(0.01)
         if number == signal.SIGINT:  # Ctrl-C goes to the workers, too
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()  # until the last worker, an orphan perhaps, has closed its end
     assert process.returncode != 0
     if number == signal.SIGINT:
         assert errors.splitlines()[-1] == "physlm.errors.Interrupted: stopped; every whole shard is stored"
         assert errors.count("Traceback") == 1, errors
-    time.sleep(1.5)  # orphaned workers see within a second that they are
     kept = {key: time for key, time in times(store).items() if key.endswith(".json")}
     assert len(kept) >= 3
     assert not any(key.endswith("tokens-1000000/card.json") for key in kept)
@@ -230,7 +232,7 @@ def shard_markers(store: LocalStore) -> list[str]:
 def test_a_second_call_writes_nothing(alone: LocalStore) -> None:
     before = times(alone)
     heard: list[tuple[int, int]] = []
-    write_dataset(alone, CFG, TRAIN, tokens=60_000, labels=True, on_event=lambda *event: heard.append(event))
+    write_dataset(alone, CFG, TRAIN, tokens=60_000, labels=True, on_progress=lambda *event: heard.append(event))
     assert times(alone) == before
     assert heard == [(60_000, 60_000)]
 
@@ -300,7 +302,8 @@ def test_a_cut_takes_whole_instances_until_the_room_is_reached(lengths: list[int
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(size=st.integers(1, 6000), first=st.integers(0, 5200))
 def test_batches_may_be_of_any_size_and_begin_anywhere(size: int, first: int, alone: LocalStore) -> None:
     (key,) = [key for key in alone.list() if key.endswith("instances-5000/card.json")]

@@ -29,12 +29,14 @@ def assert_batches(batches: list[Instances], bounds: list[int], labels: bool) ->
             np.testing.assert_array_equal(row, expected.labels[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_gives_the_same_batches(workers: int) -> None:
     batches = online(CFG, TRAIN, 40, first=7, stop=500, labels=True, workers=workers)
     assert_batches(list(batches), [*range(7, 500, 40), 500], labels=True)
 
 
+@pytest.mark.slow
 def test_a_stream_without_end_may_be_left_at_any_time() -> None:
     stream = online(CFG, TRAIN, 11, first=2**40, workers=2)
     assert_batches(list(islice(stream, 9)), [2**40 + 11 * i for i in range(10)], labels=False)

@@ -24,6 +24,7 @@ def content(store: Store) -> dict[str, str]:
     return {key: hashlib.sha256(store.get(key)).hexdigest() for key in store.list()}
 
 
+@pytest.mark.slow
 def test_a_bucket_gets_the_same_objects_as_a_folder(
     s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

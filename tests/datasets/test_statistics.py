@@ -29,6 +29,7 @@ def test_means_and_errors_are_those_of_the_sample() -> None:
     assert statistics.measure(task, 2000, TEST).agrees
 
 
+@pytest.mark.slow
 def test_the_error_of_a_ratio_is_that_of_repeated_samples() -> None:
     """Over many samples the share of tokens that are trained on spreads as its standard error says."""
     task = Mano(ManoConfig(operations=4, modulus=7, train_on="answer"))
@@ -71,6 +72,7 @@ def test_what_is_stated_falsely_disagrees() -> None:
     assert not statistics.measure(_Overrated(CONFIG), 2000, TEST).agrees
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mean", "stated", "bound", "agrees"),
     [

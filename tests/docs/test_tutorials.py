@@ -70,7 +70,6 @@ def shape(text: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # some train models; nothing here asks how fast
 @pytest.mark.parametrize("file", TUTORIALS, ids=lambda file: str(file.stem))
 def test_a_tutorial_does_what_it_shows(file: Path, tmp_path: Path) -> None:
     programs = tmp_path / "bin"

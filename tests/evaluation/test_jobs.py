@@ -37,13 +37,14 @@ def wanted(made: Experiment, names: list[str]) -> list[Job]:
     return [Job("measure", name, f"{name}-v1", tuple(run.run_id for run in made.runs)) for name in names]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(2, 20).map(lambda x: 2 * x), min_size=1, max_size=3, unique=True),
     st.integers(1, 12),
     st.lists(st.sampled_from(["loss", "kl", "validity"]), unique=True),
     st.integers(1, 5),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_run_is_looked_at_once_by_each(widths: list[int], seeds: int, names: list[str], parts: int) -> None:
     made = study(widths, seeds)
     dealt = jobs.partition(wanted(made, names), made.by_id, parts)

@@ -74,6 +74,7 @@ def modified(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("processes", "nproc"), [(2, 1), (1, 2)])
 @pytest.mark.usefixtures("many")
 def test_many_see_what_one_sees_and_do_nothing_twice(
@@ -104,6 +105,7 @@ def test_many_see_what_one_sees_and_do_nothing_twice(
     assert stored == modified(tmp_path / "many")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many")
 def test_the_failure_of_one_is_told(study: Experiment, trained: Path, tmp_path: Path) -> None:
     store = copied(trained, tmp_path / "store")
@@ -124,6 +126,7 @@ Probe(processes=2).run(open_store(sys.argv[1]), experiment.parse(sys.argv[2], st
 """
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_starter(tmp_path: Path) -> None:
     text = TEXT.replace("type: parity, length: 6", "type: igsm, max_op: 3").replace("tokens: 2000", "tokens: 300")
     text = text.replace("linear", "{type: v, instances: 30, steps: 1000000}")
@@ -132,19 +135,24 @@ def test_no_process_outlives_a_killed_starter(tmp_path: Path) -> None:
     workers: list[int] = []
     with subprocess.Popen([sys.executable, "-c", STARTER, str(tmp_path), text], stderr=subprocess.PIPE) as starter:
         try:
-            deadline = time.monotonic() + 60
             while len(workers := children(starter.pid)) < 2:
                 assert starter.poll() is None
-                assert time.monotonic() < deadline
                 time.sleep(0.05)
             starter.kill()
-            while any(Path(f"/proc/{pid}").exists() for pid in workers):
-                assert time.monotonic() < deadline
+            while any(is_running(pid) for pid in workers):
                 time.sleep(0.05)
         finally:
             for pid in workers:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def children(pid: int) -> list[int]:

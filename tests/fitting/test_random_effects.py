@@ -23,6 +23,7 @@ def groups(count: int) -> list[str]:
     return [f"g{i}" for i in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "spread"), [(4, 0.3), (8, 0.0), (8, 0.2)])
 def test_intervals_hold_the_mean_the_spread_each_group_and_a_new_one(count: int, spread: float) -> None:
     held = []
@@ -104,6 +105,7 @@ def test_a_group_without_a_standard_error_is_left_out_and_said(
     assert reason in found.summary()
 
 
+@pytest.mark.slow
 def test_a_law_is_pooled_over_groups_of_runs() -> None:
     law, tables = Exposures, []
     capacities = 2.2 * np.exp(0.15 * np.random.default_rng(3).standard_normal(8))

@@ -49,6 +49,7 @@ def test_accuracy_is_predicted_through_the_loss() -> None:
     assert len(made.to_json()["held_out"]) == 5
 
 
+@pytest.mark.slow
 def test_intervals_through_both_steps_hold_at_the_nominal_rate() -> None:
     curve, runs = [], []
     at = {"N": np.array([1e5]), "D": np.array([1e6])}

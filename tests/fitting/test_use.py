@@ -36,6 +36,7 @@ def chinchilla() -> Fit:
 # -- advice ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_best_size_under_a_budget_is_the_laws_optimum(chinchilla: Fit) -> None:
     budget = 1e21
     found = advise(chinchilla, "min", free=["N", "D"], cost="6 * N * D", budget=budget)
@@ -48,6 +49,7 @@ def test_the_best_size_under_a_budget_is_the_laws_optimum(chinchilla: Fit) -> No
     assert not found.beyond
 
 
+@pytest.mark.slow
 def test_advice_beyond_the_tested_range_is_refused_unless_asked_for(chinchilla: Fit) -> None:
     with pytest.raises(UserError, match="beyond what the law was tested on"):
         advise(chinchilla, "min", free=["D"], at={"N": 1e15})
@@ -70,6 +72,7 @@ def test_advice_asks_for_what_it_needs(chinchilla: Fit) -> None:
             advise(chinchilla, "min", **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_one_new_run_lies_in_its_interval_at_the_nominal_rate() -> None:
     inside = []
     for number in range(60):
@@ -81,6 +84,7 @@ def test_one_new_run_lies_in_its_interval_at_the_nominal_rate() -> None:
     assert np.mean(inside) >= 0.87
 
 
+@pytest.mark.slow
 def test_inverting_a_law_gives_the_value_that_reaches_the_goal() -> None:
     covered = []
     truth = np.array(list(Exposures.example().truth.values()))
@@ -144,6 +148,7 @@ def test_one_stops_when_an_interval_is_narrow_enough() -> None:
 # -- conventions and universality --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_conclusions_that_a_convention_turns_are_flagged() -> None:
     """Sizes that count an embedding of 2·10⁹ parameters give other exponents."""
     table = study(Chinchilla, seeds=1)
@@ -181,6 +186,7 @@ def test_one_constant_for_all_or_one_for_each() -> None:
         universality(Exposures, pl.concat(tables[:1]), "task")
 
 
+@pytest.mark.slow
 def test_every_law_can_give_advice() -> None:
     for name, law in registry.items():
         fit = fitting.fit(name, study(law), resamples=30, compare=False)

@@ -81,7 +81,8 @@ def flat(strings: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([t for s in strings for t in s], np.int32), np.cumsum([0, *map(len, strings)])
 
 
-@settings(deadline=None, max_examples=150)
+@pytest.mark.slow
+@settings(max_examples=150)
 @given(st.data())
 def test_parse_counts_and_weighs_every_string(data: st.DataObject) -> None:
     grammar = data.draw(small_grammars())
@@ -98,7 +99,8 @@ def test_parse_counts_and_weighs_every_string(data: st.DataObject) -> None:
             assert parses.log_parses[i] == parses.log_probability[i] == -np.inf
 
 
-@settings(deadline=None, max_examples=150)
+@pytest.mark.slow
+@settings(max_examples=150)
 @given(st.data())
 def test_next_token_is_the_ratio_of_prefix_probabilities(data: st.DataObject) -> None:
     grammar = data.draw(small_grammars())
@@ -124,7 +126,8 @@ def test_next_token_is_the_ratio_of_prefix_probabilities(data: st.DataObject) ->
         assert grammars.valid_prefix(grammar, np.array(string, np.int32)) == valid
 
 
-@settings(deadline=None, max_examples=150)
+@pytest.mark.slow
+@settings(max_examples=150)
 @given(small_grammars())
 def test_lengths_entropies_and_counts_are_those_of_the_language(grammar: Grammar) -> None:
     derivations = enumerate_symbol(grammar, 0, 0)
@@ -151,7 +154,8 @@ def levenshtein(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     return row[-1]
 
 
-@settings(deadline=None, max_examples=100)
+@pytest.mark.slow
+@settings(max_examples=100)
 @given(st.data())
 def test_nearest_sentence_is_nearest(data: st.DataObject) -> None:
     grammar = data.draw(small_grammars(most=200))
@@ -201,7 +205,8 @@ def trees_of(trees: Derivations, i: int) -> tuple[np.ndarray, np.ndarray]:
     return trees.symbols[:, part], trees.indices[:, part]
 
 
-@settings(deadline=None, max_examples=100)
+@pytest.mark.slow
+@settings(max_examples=100)
 @given(st.data())
 def test_trees_are_derivations_of_their_strings(data: st.DataObject) -> None:
     grammar = data.draw(small_grammars())
@@ -217,7 +222,8 @@ def test_trees_are_derivations_of_their_strings(data: st.DataObject) -> None:
             assert (indices == -1).all()
 
 
-@settings(deadline=None, max_examples=100)
+@pytest.mark.slow
+@settings(max_examples=100)
 @given(small_grammars(), st.integers(0, 2), st.integers(0, 2**40))
 def test_samples_are_derivations_with_the_stated_probability(grammar: Grammar, lead: int, first: int) -> None:
     drawn = grammars.sample(grammar, 7, first + np.arange(20), lead=lead)

@@ -95,7 +95,7 @@ def check_knobs(
         assert not distinct_rules or len(set(level)) == len(level)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(4, 6), min_size=1, max_size=4),
     st.tuples(st.integers(1, 2), st.integers(2, 3)),
@@ -299,7 +299,6 @@ def exactly(m: float, e: int) -> Fraction:
     return Fraction(m) * Fraction(2) ** (256 * e)
 
 
-@settings(deadline=None)
 @given(scaled_numbers, scaled_numbers)
 def test_scaled_numbers_are_as_exact_as_float64(a: tuple[float, int], b: tuple[float, int]) -> None:
     unit = Fraction(2) ** -51

@@ -92,6 +92,7 @@ def counted(found: grammars.Diversity) -> tuple[int, int, int]:
     return found.occurrences, found.distinct, found.collisions
 
 
+@pytest.mark.slow
 def test_the_error_of_coincidences_is_their_spread_over_samples() -> None:
     """Level-2 symbols of 60 sentences at a time, derived to level 3: few kinds, so that many pairs are alike."""
     found = []

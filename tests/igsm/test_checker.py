@@ -172,6 +172,7 @@ def test_what_follows_a_separator_is_not_read() -> None:
 # -- wrong ones --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "med", "hard", "reask"])
 def test_every_other_token_anywhere_is_wrong(name: str) -> None:
     task, rng = igsm(name), random.Random(0)
@@ -290,7 +291,8 @@ def test_numbers_are_computed_once_and_letters_given_once() -> None:
 # -- what is no solution at all ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(st.data())
 def test_random_tokens_never_pass_nor_raise(data: st.DataObject) -> None:
     task = igsm()
@@ -305,7 +307,8 @@ def test_random_tokens_never_pass_nor_raise(data: st.DataObject) -> None:
         assert not verdict.correct
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(st.binary(max_size=400) | st.text(max_size=400))
 def test_random_bytes_and_texts(garbage: bytes | str) -> None:
     task = igsm()
@@ -339,16 +342,19 @@ def megabytes() -> Iterator[tuple[str, Any]]:
     yield "apostrophes", task.parse("'" * 2**20)
 
 
-@pytest.mark.timeout(60)
-def test_megabytes_are_refused_within_a_second() -> None:
+def test_megabytes_are_refused_in_linear_time() -> None:
     task = igsm()
     prompt, _, _ = next(problems(task, 1))
     for what, tokens in megabytes():
         begin = time.process_time()
+        len({i * i for i in range(2**20)})
+        once = time.process_time() - begin  # what a look at each token takes on this machine
+        begin = time.process_time()
         verdict = verify(task, prompt, tokens)
+        took = time.process_time() - begin
         assert not verdict.correct, what
         assert len(verdict.reason) < 1000, what
-        assert time.process_time() - begin < 5, what
+        assert took < 200 * once, what  # in quadratic time it would be 100,000 times and more
 
 
 def test_polynomials_stay_small() -> None:
@@ -386,7 +392,8 @@ def test_what_is_no_problem_is_refused_in_one_sentence(prompt: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(st.data())
 def test_garbled_prompts_are_refused_or_read(data: st.DataObject) -> None:
     task = igsm()

@@ -21,6 +21,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 COUNT = 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knobs", VARIANTS.values(), ids=VARIANTS)
 def test_labels_are_what_a_reader_finds(knobs: dict[str, Any], read: Any, read_steps: Any) -> None:
     task = Igsm(IgsmConfig(**knobs))

@@ -99,6 +99,7 @@ def test_the_question_stands_before_or_after_the_problem_and_else_nothing_change
 # -- distributions -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stream", "least"), [(TRAIN, 1), (TEST, 3)])
 def test_op_is_the_smaller_of_two_uniform_numbers(stream: Stream, least: int) -> None:
     ops = np.bincount([text.count(";") for text in texts(igsm(), stream, 4000)], minlength=16)
@@ -144,6 +145,7 @@ RELEASED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("op", "edges"), RELEASED)
 def test_moments_are_those_of_the_released_generator(op: int, edges: int, read: Any) -> None:
     task = igsm(op=op, max_op=op, max_edges=edges, train_bins=22, max_tokens=4000)
@@ -173,6 +175,7 @@ def mean_constants(statements: list[Any]) -> float:
     return float(np.mean([s.constant is not None for s in statements]))
 
 
+@pytest.mark.slow
 def test_constants_operators_and_letters_are_uniform(read: Any, read_steps: Any) -> None:
     added, multiplied, signs, letters = Counter[int](), Counter[int](), Counter[bool](), Counter[str]()
     for text in texts(igsm(), TRAIN, 3000):
@@ -228,6 +231,7 @@ def out_of_place(problem: Any) -> float:
     return sum(place[p] < place[q] for p, q in pairs) / max(1, len(pairs))
 
 
+@pytest.mark.slow
 def test_shuffle_levels(read: Any, read_steps: Any) -> None:
     wrong = []
     for level in range(6):
@@ -268,6 +272,7 @@ def sketch(steps: list[Any], problem: Any) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knobs", [TINY, {"op": 4}, {**TINY, "reask": True}, {"op": 3, "order": "qp"}], ids=str)
 def test_no_template_of_a_test_is_seen_in_training(knobs: dict[str, Any], read: Any, read_steps: Any) -> None:
     task = igsm(**knobs)

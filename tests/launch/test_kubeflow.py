@@ -142,6 +142,7 @@ def tiny() -> Experiment:
     return experiments.parse(TEXT)
 
 
+@pytest.mark.slow
 def test_what_is_submitted_is_the_pipeline_with_its_arguments(
     server: Server, tiny: Experiment, capsys: pytest.CaptureFixture[str]
 ) -> None:

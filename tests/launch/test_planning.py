@@ -24,13 +24,14 @@ measure: [loss]
 """
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(2, 20).map(lambda x: 2 * x), min_size=1, max_size=4, unique=True),
     st.lists(st.integers(1, 2000), min_size=1, max_size=4, unique=True),
     st.integers(1, 20),
     st.integers(1, 9),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_run_is_in_one_shard(widths: list[int], exposures: list[int], seeds: int, count: int) -> None:
     study = experiment.parse(TEXT.format(widths=widths, exposures=exposures, seeds=list(range(seeds))))
     shards = planning.shards(study.runs, count)

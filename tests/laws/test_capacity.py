@@ -53,6 +53,7 @@ def coverage(noise: Mapping[int, float] | float, studies: int) -> dict[str, floa
     return {name: float(np.mean(inside)) for name, inside in hits.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.04, {100: 0.12, 300: 0.05, 1000: 0.03}], ids=["equal noise", "unequal noise"])
 def test_intervals_cover_at_the_nominal_rate(noise: Mapping[int, float] | float) -> None:
     """Of 150 studies; a true coverage of 95 % gives less than 89 % once in 700. To err to the safe side is no error."""
@@ -60,6 +61,7 @@ def test_intervals_cover_at_the_nominal_rate(noise: Mapping[int, float] | float)
         assert covered >= 0.89, name
 
 
+@pytest.mark.slow
 def test_a_true_law_is_supported_and_its_extrapolation_holds() -> None:
     verdicts = []
     for number in range(20):
@@ -71,6 +73,7 @@ def test_a_true_law_is_supported_and_its_extrapolation_holds() -> None:
     assert verdicts.count("refuted") <= 1
 
 
+@pytest.mark.slow
 def test_a_false_law_is_refuted() -> None:
     """Capacity that grows as size to the 1.5: the held-out sizes stand out, and the rival form wins."""
     sizes = (1000, 1400, 2000, 2800, 8000, 16000)

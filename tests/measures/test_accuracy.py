@@ -80,6 +80,7 @@ def test_who_misreads_the_first_token_is_always_wrong(name: str, monkeypatch: py
         assert not answers.right.any()
 
 
+@pytest.mark.slow
 def test_every_evaluation_is_measured_by_operations_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     task = tiny("igsm")
     monkeypatch.setattr(generation, "generate", Reader(task, 3).generate)

@@ -130,6 +130,7 @@ def test_a_fact_that_stops_over_is_found_there_wherever_it_stands(wide: bool, mo
         assert found[f"patching.{role}", None] == found[f"patching.{role}", 1]
 
 
+@pytest.mark.slow
 def test_what_is_patched_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = take(copier())
     monkeypatch.setattr(patching, "_MAX_TOKENS", 150)  # nine pairs

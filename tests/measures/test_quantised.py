@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from physlm import measures
@@ -25,8 +25,8 @@ def decoder() -> Decoder:
     return model.eval()
 
 
+@pytest.mark.slow
 @given(st.integers(2, 8), st.integers(1, 70), st.sampled_from([None, 1, 7, 32]), st.integers(0, 2**31))
-@settings(deadline=None)
 def test_each_weight_goes_to_the_nearest_level_of_its_channel(
     bits: int, inputs: int, group: int | None, seed: int
 ) -> None:

@@ -68,6 +68,7 @@ def texts(written: Sequence[Sequence[Written]]) -> list[list[list[int]]]:
     return [[w.tokens.tolist() for w in own] for own in written]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 @pytest.mark.parametrize("name", DECODERS)
 def test_it_writes_what_the_model_writes_alone_without_a_cache(name: str, temperature: float) -> None:
@@ -82,6 +83,7 @@ def test_it_writes_what_the_model_writes_alone_without_a_cache(name: str, temper
             assert written[m][i].ended == (expected[-1] in own[i].stop)
 
 
+@pytest.mark.slow
 def test_the_result_depends_neither_on_the_batch_nor_on_the_cohort(monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = some_prompts()
     together = texts(generate(decoder_of(), prompts, temperature=1.0, keys=KEYS))

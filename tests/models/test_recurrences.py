@@ -66,7 +66,7 @@ FORMS: dict[str, tuple[Callable[..., Result], Callable[..., Result]]] = {
 
 @pytest.mark.parametrize("mixer", list(FORMS))
 @given(st.integers(1, 100), st.sampled_from([-0.01, -0.5, MIN_LOG_DECAY]), st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_chunks_equal_the_plain_recurrence(mixer: str, context: int, decay: float, seed: int) -> None:
     chunked, plain = FORMS[mixer]
     arguments = inputs(mixer, context, decay, seed)

@@ -23,6 +23,7 @@ def make(members: int = 2) -> Decoder:
     return decoder.eval().requires_grad_(False)
 
 
+@pytest.mark.slow
 def test_states_are_the_embedding_the_blocks_outputs_and_what_the_decoder_returns() -> None:
     decoder = make()
     tokens = torch.randint(0, 11, (2, 5, 7), generator=torch.Generator().manual_seed(0))

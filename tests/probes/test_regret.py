@@ -23,6 +23,7 @@ MEMBER = Member(TASK, 2, TASK.max_length, 1)
 CONFIG = RegretConfig(instances=30, problems=12)
 
 
+@pytest.mark.slow
 def test_the_oracle_says_what_the_labels_say_at_every_step() -> None:
     papers = _Papers(TASK, MEMBER, CONFIG)
     labels = TASK.probe_labels(Stream("test", MEMBER.seed), np.arange(30, 42))
@@ -115,6 +116,7 @@ def test_forensics_look_at_first_mistakes_that_came_too_early_and_at_right_sente
     assert (rows["regret.false_alarm"].n or 0) >= 60
 
 
+@pytest.mark.slow
 def test_it_runs_from_models_to_observations_with_a_detector_at_chance_on_blind_models() -> None:
     decoder = Decoder(Gpt2Config(layers=1, heads=1, width=8), len(TASK.vocabulary), 2)
     initialise(decoder, [0, 0])

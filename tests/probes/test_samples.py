@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from physlm import standard_errors
 from physlm.measures.measure import Member
 from physlm.probes import controls, scores
 from physlm.probes.linear import Linear
@@ -16,7 +17,6 @@ from physlm.tasks.cfg import Cfg, CfgConfig
 from physlm.tasks.task import Stream
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 6))
 def test_shuffled_labels_are_the_same_labels_at_the_same_places(key: int, rows: int, columns: int) -> None:
     labels = np.random.default_rng(key).integers(-1, 3, (rows, columns)).astype(np.int32)
@@ -86,7 +86,7 @@ def test_the_standard_error_is_that_of_clusters() -> None:
     coins = np.random.default_rng(0).integers(0, 2, 400).astype(float)
     cluster = np.repeat(np.arange(400), 5)
     order = np.random.default_rng(1).permutation(2000)
-    mean, error, n = scores.clustered(np.repeat(coins, 5)[order], cluster[order])
+    mean, error, n = standard_errors.clustered_means(np.repeat(coins, 5)[order], cluster[order])
     assert n == 400
     assert float(mean) == pytest.approx(coins.mean())
     assert float(error) == pytest.approx(coins.std(ddof=1) / np.sqrt(400))

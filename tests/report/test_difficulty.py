@@ -54,6 +54,7 @@ def measured(simulate: Simulate, store: LocalStore, text: str) -> Experiment:
     return experiment
 
 
+@pytest.mark.slow
 def test_operations_of_training_go_on_in_evaluations_of_one_number(measured: Experiment, store: LocalStore) -> None:
     evidence = gather(store, measured, declarations())
     grid = conditions(evidence)
@@ -68,6 +69,7 @@ def test_operations_of_training_go_on_in_evaluations_of_one_number(measured: Exp
     assert [h.text for h in part.table.headings[-3:]] == ["accuracy", "accuracy.op 7", "accuracy.reask"]
 
 
+@pytest.mark.slow
 def test_the_page_shows_them(measured: Experiment, store: LocalStore) -> None:
     html = store.get(page.write(store, measured, declarations())).decode()
     assert "Accuracy by difficulty" in html
@@ -75,6 +77,7 @@ def test_the_page_shows_them(measured: Experiment, store: LocalStore) -> None:
     assert store.exists(f"{measured.key}/figures/accuracy_by_operations.svg")
 
 
+@pytest.mark.slow
 def test_without_questions_there_is_nothing_to_show(simulate: Simulate, store: LocalStore) -> None:
     experiment = simulate()
     evidence = gather(store, experiment, declarations())

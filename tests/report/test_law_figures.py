@@ -35,6 +35,7 @@ def check(drawing: Drawing | None) -> None:
     plt.close(drawing.figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(registry))
 def test_every_law_can_be_drawn(name: str) -> None:
     fit = fitted(name)

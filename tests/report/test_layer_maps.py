@@ -59,6 +59,7 @@ def tree(simulate: Simulate, store: LocalStore, text: str) -> Element:
     return parsed
 
 
+@pytest.mark.slow
 def test_the_map_says_where_most_weight_is_over_seeds_and_where_it_was_before(tree: Element) -> None:
     assert "What goes on inside" in [words(h) for h in tree.iter("h2")]
     descriptions = [words(e) for e in tree.iter() if str(e.tag).endswith("desc")]
@@ -68,6 +69,7 @@ def test_the_map_says_where_most_weight_is_over_seeds_and_where_it_was_before(tr
     assert words(link) == "Inside"
 
 
+@pytest.mark.slow
 def test_the_map_of_roles_says_in_which_layers_the_fact_is_where(tree: Element) -> None:
     drawn = [e for e in tree.iter() if str(e.tag).endswith("svg")]
     (figure,) = (e for e in drawn if any("by layer and role" in words(part) for part in e))
@@ -79,12 +81,14 @@ def test_the_map_of_roles_says_in_which_layers_the_fact_is_where(tree: Element) 
     assert ticks.count("75") == 3
 
 
+@pytest.mark.slow
 def test_the_table_has_the_models_as_wholes_with_what_they_were_before(tree: Element) -> None:
     (table,) = (t for t in tree.iter("table") if "Of models as wholes:" in words(next(t.iter("caption"))))
     (row,) = (r for r in table.iter("tr") if "attention: reach" in words(r))
     assert [words(cell) for cell in row] == ["attention: reach", "2.000 ± 0.010", "5.000 ± 0.010", "tokens"]
 
 
+@pytest.mark.slow
 def test_conditions_are_compared_with_one_row_each(tree: Element) -> None:
     captions = {words(next(t.iter("caption"))): t for t in tree.iter("table") if list(t.iter("caption"))}
     (table,) = (t for caption, t in captions.items() if "Of models as wholes, by condition" in caption)

@@ -71,6 +71,7 @@ def draw(simulate: Simulate, store: LocalStore, text: str) -> Callable[[str | No
     return drawn
 
 
+@pytest.mark.slow
 def test_the_heat_map_says_its_finding_in_numbers(draw: Callable[[str | None], tuple[str, Element]]) -> None:
     html, tree = draw("layer")
     assert "What the states tell" in [words(h) for h in tree.iter("h2")]
@@ -92,6 +93,7 @@ def test_the_heat_map_says_its_finding_in_numbers(draw: Callable[[str | None], t
     assert [words(t) for t in named(by_condition, "text")].count("91") == 6
 
 
+@pytest.mark.slow
 def test_the_table_has_the_controls_with_their_errors_over_seeds(
     draw: Callable[[str | None], tuple[str, Element]],
 ) -> None:
@@ -101,6 +103,7 @@ def test_the_table_has_the_controls_with_their_errors_over_seeds(
     assert first == ["symbol 2", "0.910 ± 0.010", "0.400", "0.610 ± 0.010", "0.510 ± 0.010", "0.310 ± 0.010", "400"]
 
 
+@pytest.mark.slow
 def test_layers_and_positions_stay_out_of_the_table_of_runs(
     draw: Callable[[str | None], tuple[str, Element]],
 ) -> None:
@@ -109,6 +112,7 @@ def test_layers_and_positions_stay_out_of_the_table_of_runs(
     assert not re.search("probe|symbol", words(table))
 
 
+@pytest.mark.slow
 def test_positions_make_the_columns_where_there_are_no_layers(
     draw: Callable[[str | None], tuple[str, Element]],
 ) -> None:
@@ -116,6 +120,7 @@ def test_positions_make_the_columns_where_there_are_no_layers(
     assert "Read right at the first position: symbol 2 50 %" in words(tree)
 
 
+@pytest.mark.slow
 def test_a_probe_of_one_place_has_a_table_alone(draw: Callable[[str | None], tuple[str, Element]]) -> None:
     _, tree = draw(None)
     assert "What the states tell" in [words(h) for h in tree.iter("h2")]

@@ -37,7 +37,7 @@ configs = st.builds(
 
 
 @given(configs)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_exposure_shows_each_person_once_with_its_facts(config: BiodConfig) -> None:
     task = Biod(config)
     names, values = task.facts()["names"], task.facts()["values"]
@@ -59,8 +59,9 @@ def test_every_exposure_shows_each_person_once_with_its_facts(config: BiodConfig
     assert task.used_tokens == len(np.unique(tokens))
 
 
+@pytest.mark.slow
 @given(configs, st.lists(st.integers(0, 500), min_size=1, max_size=20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_instance_depends_on_its_place_alone(config: BiodConfig, places: list[int]) -> None:
     task = Biod(config)
     together = task.sample(Stream("train", 0), np.array(places))
@@ -69,7 +70,7 @@ def test_an_instance_depends_on_its_place_alone(config: BiodConfig, places: list
 
 
 @given(configs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_values_come_from_the_diversity_sets(config: BiodConfig) -> None:
     values = Biod(config).facts()["values"].reshape(config.people, config.attributes, config.chunks, -1)
     for k in range(config.attributes):

@@ -92,7 +92,7 @@ def test_pools_and_sentences_are_as_many_as_the_papers_and_distinct() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 12)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_names_are_unique_up_to_the_last_one(seed: int, names: tuple[int, int, int]) -> None:
     world = World(seed, names=names)
     persons = world.persons(np.arange(world.names_possible))
@@ -138,7 +138,7 @@ def test_junk_of_a_hundred_million_persons_costs_no_memory() -> None:
 
 
 @given(knobs, orders, junk, st.sampled_from([TRAIN, TEST]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_exposure_tells_each_person_once_with_its_facts(
     config: dict[str, Any], order: dict[str, Any], mixed: dict[str, Any], stream: Stream
 ) -> None:

@@ -162,6 +162,7 @@ def test_only_answers_are_trained_on() -> None:
         assert loss[answer + 1 :].all()
 
 
+@pytest.mark.slow
 def test_floor_and_chance_are_good_estimates() -> None:
     task = brevo(**Brevo.presets["brevo1_70"])
     instances = task.sample(Stream("test"), np.arange(20_000))

@@ -33,6 +33,7 @@ def test_it_is_registered() -> None:
     assert isinstance(build(SMALL), Cfg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", Cfg.presets)
 @pytest.mark.parametrize("cut", [0, 50])
 def test_every_preset_verifies_its_sentences_but_not_without_their_end(preset: str, cut: int) -> None:
@@ -77,6 +78,7 @@ def test_streams_and_seeds_differ() -> None:
     np.testing.assert_array_equal(task.sample(Stream(), FIRST).tokens, small(cut=5).sample(Stream(), FIRST).tokens)
 
 
+@pytest.mark.slow
 def test_labels_are_the_tree_of_every_token() -> None:
     task = small(grammar="cfg3b")  # unambiguous: the parser must find the very tree
     instances = task.sample(Stream(), FIRST)
@@ -115,6 +117,7 @@ def test_implicit_spellings_hide_the_terminals_which_become_labels() -> None:
     assert plain.used_tokens == len(plain.vocabulary) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("perturbation", ["terminals", "symbols", "siblings"])
 def test_only_training_text_is_perturbed(perturbation: str) -> None:
     task, clean = small(perturbation=perturbation, perturbed=0.5, error_rate=0.5), small()
@@ -158,7 +161,8 @@ TASK = small(grammar="cfg3f", cut=10)
 TRUTH = TASK.sample(Stream(), np.arange(1)).truth[0]
 
 
-@settings(deadline=None, max_examples=300)
+@pytest.mark.slow
+@settings(max_examples=300)
 @given(
     st.one_of(
         st.binary(max_size=400).map(lambda raw: np.frombuffer(raw, np.uint8)),
@@ -190,7 +194,7 @@ def test_huge_completions_are_refused_at_once() -> None:
     assert TASK.verify((), wrapped).counts["valid_tokens"] == 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.data())
 def test_changed_sentences_are_judged_by_the_parser(index: int, data: st.DataObject) -> None:
     task = small(grammar="cfg3h")

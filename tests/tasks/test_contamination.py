@@ -106,8 +106,9 @@ def test_translation_is_one_to_one_and_wants_a_translated_answer() -> None:
             np.testing.assert_array_equal(task.prompt(instances, i), instances[i][: len(task.prompt(instances, i))])
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-5, 3000), max_size=30), st.sampled_from(["verbatim", "translated"]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_no_completion_makes_it_raise(tokens: list[int], form: str) -> None:
     task = leaking("bios", form=form, fraction=1.0)
     instances = task.sample(TRAIN, np.arange(task.population or 0))

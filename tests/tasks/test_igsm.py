@@ -44,6 +44,7 @@ def test_evaluations_are_the_published_ones() -> None:
     assert list(igsm(**TINY).evaluations) == ["op_5", "op_7", "reask"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["tiny", "med", "hard_qp"])
 def test_evaluations_can_be_drawn_and_are_what_they_say(preset: str) -> None:
     knobs = Igsm.presets[preset]
@@ -97,6 +98,7 @@ def test_the_largest_structures_fit() -> None:
         assert task.verify(truth, task.completion(instances, i)).counts["operations"] == 45
 
 
+@pytest.mark.slow
 def test_an_op_that_no_problem_has_is_refused_soon() -> None:
     task = igsm(**{**TINY, "letters": 30, "op": 30})
     for draw in (task.sample, task.probe_labels):
@@ -115,6 +117,7 @@ def test_tests_of_too_few_operations_are_refused(op: int) -> None:
 # -- chance and words --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_zero_is_the_likeliest_answer() -> None:
     for knobs in ({}, TINY):
         task = igsm(**knobs)

@@ -161,8 +161,9 @@ def test_a_hint_and_its_answer_are_counted_apart() -> None:
     assert counts(*right[:3]) == (False, 1, 0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-3, 700), max_size=12), st.integers(0, 199))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_completion_makes_verify_raise(tokens: list[int], i: int) -> None:
     task = asking(hints=0.5)
     instances = task.sample(TEST, np.arange(200))

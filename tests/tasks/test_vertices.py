@@ -39,6 +39,7 @@ def test_quantiles_of_sizes_cover_all_of_them() -> None:
     assert sizes(config.model_copy(update={"exact": True}), 1, np.arange(3)).tolist() == [9, 9, 9]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "shortest", "longest", "symbols"), [(30, 1, 1, 30), (375, 1, 2, 50), (84, 1, 3, 4)])
 def test_names_are_distinct_even_when_all_are_needed(n: int, shortest: int, longest: int, symbols: int) -> None:
     drawn = names(3, n, shortest, longest, symbols)

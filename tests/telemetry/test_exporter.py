@@ -132,6 +132,7 @@ def test_a_second_export_replaces_the_first(observations: pl.DataFrame) -> None:
     assert "physlm_law_heldout_error_ratio" not in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditions", [m.MAX_CONDITIONS, m.MAX_CONDITIONS + 1])
 def test_values_of_too_many_conditions_are_withheld(observations: pl.DataFrame, conditions: int) -> None:
     row = observations.head(1)
@@ -159,7 +160,7 @@ def test_a_port_that_cannot_be_opened_is_one_sentence() -> None:
     registry = TrainingMetrics("capacity", 0).registry
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        taken.on_event()
+        taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"127.0.0.1:{port}: address already in use; use another port, or 0"):
             serve(registry, port).__enter__()

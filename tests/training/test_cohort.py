@@ -40,6 +40,7 @@ def train(members: list[int], steps: int) -> tuple[Cohort, Tensor]:
     return cohort, losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("member", range(3))
 def test_a_member_gets_in_company_what_it_gets_alone(member: int) -> None:
     company, losses = train([0, 1, 2], 30)
@@ -101,6 +102,7 @@ def test_parts_of_a_batch_are_all_of_it() -> None:
         assert sum(part.inputs.shape[1] for part in found) == 7
 
 
+@pytest.mark.slow
 def test_it_is_torchs_adamw() -> None:
     """One member against torch.optim.AdamW with torch's own loss and clipping."""
     cohort, _ = train([0], 25)

@@ -96,6 +96,7 @@ def test_an_identity_has_its_parents() -> None:
     assert [run.run_id for run in same.runs] == ids["full"]
 
 
+@pytest.mark.slow
 def test_low_rank_updates_leave_all_else_as_it_was(tuned: Store) -> None:
     for run in STUDIES["lora"].runs:
         before, after = before_and_after(tuned, run)
@@ -142,6 +143,7 @@ def test_it_begins_with_what_the_parent_knows(kind: str, tuned: Store) -> None:
             torch.testing.assert_close(after[name], before[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STUDIES)
 def test_a_stopped_cohort_goes_on_exactly(kind: str, tuned: Store, tmp_path: Path) -> None:
     store, (parents, runs) = open_store(tmp_path), STUDIES[kind].waves
@@ -155,6 +157,7 @@ def test_a_stopped_cohort_goes_on_exactly(kind: str, tuned: Store, tmp_path: Pat
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_the_step_trains_parents_and_then_their_children(tmp_path: Path) -> None:
     study = experiment.parse(STUDIES["lora"].source.replace("seeds: [0, 1]", "seeds: [0]"))
     store = open_store(tmp_path)

@@ -94,6 +94,7 @@ def test_a_feed_that_starts_anywhere_hides_the_same(runs: tuple[Run, ...]) -> No
     assert (feed(runs[1], 8, taken, {}, None).next(8).loss != anew.loss).any()
 
 
+@pytest.mark.slow
 def test_an_encoder_learns_to_tell_hidden_tokens(trained: Store, runs: tuple[Run, ...]) -> None:
     for name in ("loss", "token_accuracy"):
         running.measure(trained, find(name), runs)
@@ -111,6 +112,7 @@ def test_an_encoder_learns_to_tell_hidden_tokens(trained: Store, runs: tuple[Run
         assert curve[-1] == pytest.approx(loss["value"], abs=0.1)  # both of tokens hidden in the same way
 
 
+@pytest.mark.slow
 def test_a_member_alone_and_stopped_on_its_way_ends_the_same(
     trained: Store, runs: tuple[Run, ...], tmp_path: Path
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_member_alone_and_stopped_on_its_way_ends_the_same(
         torch.testing.assert_close(value, together[name], rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_probes_read_an_encoder(trained: Store, runs: tuple[Run, ...]) -> None:
     probe = probes.make("linear", {})
     running.probe(trained, probe, runs[:1])

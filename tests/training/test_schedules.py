@@ -83,6 +83,7 @@ def curves(store: Store, runs: tuple[runs.Run, ...]) -> pl.DataFrame:
     return catalog.collect(store, [run.run_id for run in runs], [CURVE_SOURCE])
 
 
+@pytest.mark.slow
 def test_several_budgets_from_one_run(tmp_path: Path) -> None:
     """Each budget gets what it gets alone, while the trunk is trained once."""
     study = experiment.parse(TEXT)
@@ -104,6 +105,7 @@ def test_several_budgets_from_one_run(tmp_path: Path) -> None:
     assert least - 4 * batch <= sum(p.tokens for p in heard) <= least + 4 * batch
 
 
+@pytest.mark.slow
 def test_a_branch_point_doesnt_depend_on_stops(tmp_path: Path) -> None:
     study = experiment.parse(TEXT)
     calm, rough = open_store(tmp_path / "calm"), open_store(tmp_path / "rough")

@@ -299,6 +299,9 @@ def show(law: Name, as_json: Json = False) -> None:
         console.print_json(laws.describe(form))
         return
     console.output.print(f"{cls.title}\n  {cls.latex}\n  {cls.source}")
+    written = [f"{symbol} is {name}" for name, symbol in cls.symbols.items()]
+    if cls.where or written:
+        console.output.print(f"  where {', '.join([*cls.where, *written])}")
     variables = Table(box=None, pad_edge=False)
     for heading in ("variable", "meaning", "unit", "in a catalogue"):
         variables.add_column(heading)

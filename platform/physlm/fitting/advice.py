@@ -65,10 +65,10 @@ def tested_range(fit: Fit) -> dict[str, tuple[float, float]]:
 def foretell(fit: Fit, data: Mapping[str, Array], items: float = 1000.0) -> list[Interval]:
     """Where the response of one new run will lie, for each row of data; items: of a share that is to be observed."""
     linear = fit.linear
-    form, noise = linear.problem.form, linear.problem.noise
+    form, scatter = linear.problem.form, linear.problem.likelihood
     outcome, detail = linear.problem.outcome, linear.problem.detail
     fitted = linear.problem.location(linear.coordinates[None])[0]
-    dispersion = noise.dispersion(fitted, outcome, detail, linear.freedom_left)
+    dispersion = scatter.dispersion(fitted, outcome, detail, linear.freedom_left)
 
     def location(coordinates: Array) -> Array:
         return form.locate(form.values(coordinates), data)
@@ -78,7 +78,7 @@ def foretell(fit: Fit, data: Mapping[str, Array], items: float = 1000.0) -> list
     found = []
     for i in range(len(center)):
         row = slice(i, i + 1)
-        low, high = noise.predictive(
+        low, high = scatter.predictive(
             center[row], below[row], above[row], items, dispersion, linear.freedom_left, fit.level
         )
         found.append(Interval(low, high, fit.level))

@@ -78,20 +78,20 @@ def narrow_enough(fit: Fit, estimate: str, ratio: float) -> bool:
 def _state(fit: Fit, candidates: pl.DataFrame, estimate: str) -> tuple[Array, Array, Array]:
     """Covariance of the coordinates now, gradient of the estimate, and each candidate's information vector [c, k]."""
     linear = fit.linear
-    form, noise, at = linear.problem.form, linear.problem.noise, linear.coordinates
+    form, scatter, at = linear.problem.form, linear.problem.likelihood, linear.coordinates
     location = linear.problem.location(at[None])
     outcome, detail = linear.problem.outcome, linear.problem.detail
-    dispersion = noise.dispersion(location[0], outcome, detail, linear.freedom_left)
-    scale = noise.profiled(location[0], outcome, detail, dispersion)
+    dispersion = scatter.dispersion(location[0], outcome, detail, linear.freedom_left)
+    scale = scatter.profiled(location[0], outcome, detail, dispersion)
     low, high = form.bounds()
-    curvature = noise.loss(location[0], outcome, detail).curvature
+    curvature = scatter.loss(location[0], outcome, detail).curvature
     slope = form.slopes(at[None], location, linear.problem.data)[0]
     # What is known beforehand, that parameters lie within their bounds, keeps the matrix regular.
     matrix = (slope * curvature) @ slope.T / scale + np.diag(12 / (high - low) ** 2)
     data = columns_of(form, candidates)
     there = form.locate(form.values(at), data)[None]
     items = np.full(candidates.height, float(np.median(detail)))
-    curved = noise.loss(there[0], form.restore(there[0]), items).curvature
+    curved = scatter.loss(there[0], form.restore(there[0]), items).curvature
     information = (form.slopes(at[None], there, data)[0] * np.sqrt(curved / scale)).T
     return np.linalg.inv(matrix), _gradient(fit, estimate), information
 

@@ -18,6 +18,7 @@ from physlm.errors import LawDataError
 from physlm.fitting import baseline
 from physlm.fitting.data import Observed, check_design, observed
 from physlm.fitting.intervals import Linear, bootstrap, interval, reach
+from physlm.fitting.noise import likelihood
 from physlm.fitting.optimizer import Problem, Solution, solve
 from physlm.fitting.profile import crossing, profiles
 from physlm.fitting.result import Comparison, Estimate, Fit, HeldOut
@@ -27,7 +28,7 @@ from physlm.laws.noise import Censored, Noise
 from physlm.laws.scales import Array, to_scale
 
 _DRAWS_KEPT = 200  # of the bootstrap, for bands around curves
-_ENOUGH = 12  # observations beyond the parameters that tell noise from misfit well enough without seeds
+ENOUGH = 12  # observations beyond the parameters that tell noise from misfit well enough without seeds
 _FOLDS = 12  # sizes left out one by one; more are put together
 _ITERATIONS = 500  # robust losses converge slowly
 _ROUNDS = 100  # of fitting the noise's own parameters
@@ -67,7 +68,7 @@ def fit(
     used = ~runs.held_out
     if not used.any():
         raise LawDataError("every row is held out; there is nothing to fit")
-    problem = Problem(form, scatter, runs.take(used), runs.detail[used])
+    problem = Problem(form, likelihood(scatter), runs.take(used), runs.detail[used])
     check_design(form, problem.data)
     form.check(form.inputs(problem.data))
     _check_seeds(form, runs.condition[used])
@@ -119,10 +120,10 @@ def _check_seeds(form: Law, condition: NDArray[np.int64]) -> None:
         raise LawDataError(
             f"{rows} runs can't determine {parameters} parameters with an interval; use at least {parameters + 1}"
         )
-    if len(np.unique(condition)) == rows and rows - parameters < _ENOUGH:
+    if len(np.unique(condition)) == rows and rows - parameters < ENOUGH:
         raise LawDataError(
             "there is one run of each condition, so noise can't be told from misfit; use at least 2 seeds, or "
-            f"{parameters + _ENOUGH} conditions"
+            f"{parameters + ENOUGH} conditions"
         )
 
 
@@ -139,9 +140,9 @@ class Fitted:
             self.solution = Solution(at, found.cost[best : best + 1], found.converged[best : best + 1])
             self.location = problem.location(at[0])
             freedom = max(1, len(problem.outcome) - len(form.parameters))
-            noise = problem.noise.updated(self.location, problem.outcome, problem.detail, freedom)
-            settled = noise == problem.noise or _close(noise, problem.noise)
-            problem = replace(problem, noise=noise)
+            scatter = problem.likelihood.updated(self.location, problem.outcome, problem.detail, freedom)
+            settled = scatter == problem.likelihood or _close(scatter.noise, problem.noise)
+            problem = replace(problem, likelihood=scatter)
             if settled:
                 break
             found = solve(problem, at, iterations=_ITERATIONS)
@@ -149,7 +150,7 @@ class Fitted:
             raise LawDataError(f"the law {form.name} gives no finite prediction for these values; check their units")
         self.problem = problem
         self.linear = Linear(problem, at[0], cluster)
-        self.dispersion = problem.noise.dispersion(
+        self.dispersion = problem.likelihood.dispersion(
             self.location, problem.outcome, problem.detail, self.linear.freedom_left
         )
 
@@ -230,7 +231,7 @@ def _misfit(fitted: Fitted, condition: NDArray[np.int64]) -> float:
 
 def _test(fitted: Fitted, draws: Array, runs: Observed, level: float) -> Iterator[HeldOut]:
     """Predict each held-out condition, and compare with the mean of its seeds on the scale of the noise."""
-    form, noise = fitted.problem.form, fitted.problem.noise
+    form, noise, scatter = fitted.problem.form, fitted.problem.noise, fitted.problem.likelihood
     for condition in np.unique(runs.condition[runs.held_out]):
         chosen = (runs.condition == condition) & runs.held_out
         data, detail = runs.take(chosen), runs.detail[chosen]
@@ -242,7 +243,7 @@ def _test(fitted: Fitted, draws: Array, runs: Observed, level: float) -> Iterato
         center = located(fitted.coordinates)
         below, above = reach(located(draws) - center, level, fitted.linear.freedom(located))
         freedom = fitted.linear.freedom_left
-        low, high = noise.predictive(center, below, above, float(detail.sum()), fitted.dispersion, freedom, level)
+        low, high = scatter.predictive(center, below, above, float(detail.sum()), fitted.dispersion, freedom, level)
         outcome = data[form.response.name]
         if noise.scale == "log":
             found = float(np.exp(np.log(outcome).mean()))
@@ -267,7 +268,7 @@ def _compare(fitted: Fitted, *forms: Law) -> Iterator[Comparison]:
         if n < k:
             continue
         whole = fitted if form is own.form else Fitted(replace(own, form=form), fitted.linear.cluster)
-        lack = whole.problem.noise.lack(float(whole.solution.cost[0]), own.detail, fitted.dispersion)
+        lack = whole.problem.likelihood.lack(float(whole.solution.cost[0]), own.detail, fitted.dispersion)
         yield Comparison(
             form.name,
             form.latex,

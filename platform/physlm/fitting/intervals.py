@@ -38,7 +38,7 @@ class Linear:
     def __init__(self, problem: Problem, coordinates: Array, cluster: NDArray[np.int64]) -> None:
         self.problem, self.coordinates = problem, coordinates
         location = problem.location(coordinates[None])
-        loss = problem.noise.loss(location[0], problem.outcome, problem.detail)
+        loss = problem.likelihood.loss(location[0], problem.outcome, problem.detail)
         self.root = np.sqrt(loss.curvature)
         self.residual = loss.slope / self.root  # whitened, [n]
         slope = problem.form.slopes(coordinates[None], location, problem.data)[0].T * self.root[:, None]  # [n, k]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physlm.fitting.noise import Likelihood
 from physlm.laws.law import Law
 from physlm.laws.noise import Noise
 from physlm.laws.scales import Array
@@ -21,15 +23,21 @@ _BLOCK = 4_000_000  # numbers in the derivatives of the fits that move together
 
 @dataclass(frozen=True)
 class Problem:
-    """What fits have in common: a form, its noise, and data with the response, [n] each.
+    """What fits have in common: a form, the likelihood of its noise, and data with the response, [n] each.
 
     detail: of each observation, as the noise asks for, [n].
     """
 
     form: Law
-    noise: Noise
+    likelihood: Likelihood[Any]
     data: Mapping[str, Array]
     detail: Array
+
+    @property
+    def noise(self) -> Noise:
+        """The noise as the law declares it, with what was fitted of its own parameters."""
+        declared: Noise = self.likelihood.noise
+        return declared
 
     @property
     def outcome(self) -> Array:
@@ -149,7 +157,7 @@ def _cost(
     problem: Problem, location: Array, weights: Array | None, tilt: Array | None, origin: Array
 ) -> tuple[Array, Array, Array, Array]:
     """Cost and loss [b]; its slope and curvature with respect to each location, [b, n]."""
-    value, slope, curvature = problem.noise.loss(location, problem.outcome, problem.detail)
+    value, slope, curvature = problem.likelihood.loss(location, problem.outcome, problem.detail)
     if weights is not None:
         value, slope, curvature = weights * value, weights * slope, weights * curvature
     total = value.sum(-1)

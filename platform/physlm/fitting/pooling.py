@@ -146,13 +146,13 @@ def _bic(fits: Sequence[Fit]) -> float:
     total, scatter, freedom = 0.0, 0.0, 0
     for f, problem in zip(fits, problems, strict=True):
         location = problem.location(f.linear.coordinates[None])[0]
-        total += float(problem.noise.loss(location, problem.outcome, problem.detail).value.sum())
+        total += float(problem.likelihood.loss(location, problem.outcome, problem.detail).value.sum())
         left = f.linear.freedom_left
-        scatter += problem.noise.dispersion(location, problem.outcome, problem.detail, left) * left
+        scatter += problem.likelihood.dispersion(location, problem.outcome, problem.detail, left) * left
         freedom += left
     detail = np.concatenate([problem.detail for problem in problems])
     count = sum(len(f.estimates) for f in fits) + 1
-    return problems[0].noise.lack(total, detail, scatter / freedom) + count * float(np.log(len(detail)))
+    return problems[0].likelihood.lack(total, detail, scatter / freedom) + count * float(np.log(len(detail)))
 
 
 def _estimates(name: str, fits: Sequence[Fit]) -> tuple[Array, Array]:

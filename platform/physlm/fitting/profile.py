@@ -32,7 +32,7 @@ def profiles(linear: Linear, dispersion: float) -> list[Profile]:
     """The curves of all parameters, found in one batch from a fit linearised at its best."""
     problem, best = linear.problem, linear.coordinates
     form, count = problem.form, len(linear.coordinates)
-    scale = problem.noise.profiled(problem.location(best[None])[0], problem.outcome, problem.detail, dispersion)
+    scale = problem.likelihood.profiled(problem.location(best[None])[0], problem.outcome, problem.detail, dispersion)
     covariance = linear.inverse @ linear.inverse.T * scale
     error = np.sqrt(np.diag(covariance))
     low, high = form.bounds()
@@ -46,7 +46,7 @@ def profiles(linear: Linear, dispersion: float) -> list[Profile]:
         held = np.clip(best[i] + moved, low[i], high[i])
         start[rows, i] = lower[rows, i] = upper[rows, i] = held
     found = solve(problem, start, low=lower, high=upper, iterations=200)
-    least = problem.noise.loss(problem.location(best[None])[0], problem.outcome, problem.detail).value.sum()
+    least = problem.likelihood.loss(problem.location(best[None])[0], problem.outcome, problem.detail).value.sum()
     curves = []
     for i, p in enumerate(form.parameters):
         rows = slice(i * len(reach), (i + 1) * len(reach))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from physlm.fitting.intervals import Linear, reach
+from physlm.fitting.noise import likelihood
 from physlm.fitting.optimizer import Problem
 from physlm.fitting.profile import Profile, profiles
 from physlm.laws.law import Anchor, Interval, Law, registry
@@ -154,7 +155,7 @@ class Fit:
         """The fit linearised at its estimates."""
         fitted = np.array(self.data["held_out"]) == 0
         data = {name: np.array(column)[fitted] for name, column in self.data.items()}
-        problem = Problem(self.model, noise_from_json(self.noise), data, data["detail"])
+        problem = Problem(self.model, likelihood(noise_from_json(self.noise)), data, data["detail"])
         return Linear(problem, self.model.coordinates(self.values), data["cluster"].astype(np.int64))
 
     def predict(self, data: Mapping[str, Array]) -> tuple[Array, Array, Array]:
@@ -175,7 +176,7 @@ class Fit:
         location = problem.location(self.linear.coordinates[None])[0]
         freedom = self.linear.freedom_left
         with np.errstate(all="ignore"):
-            dispersion = problem.noise.dispersion(location, problem.outcome, problem.detail, freedom)
+            dispersion = problem.likelihood.dispersion(location, problem.outcome, problem.detail, freedom)
             return profiles(self.linear, dispersion)
 
     def estimate(self, name: str) -> Estimate:

@@ -66,7 +66,7 @@ class Chain:
         below, above = reach(drawn - center, self.first.level, freedom)
         if items is None:
             return two.restore(center), two.restore(center - below), two.restore(center + above)
-        noise, linear = self._linear[1].problem.noise, self._linear
+        scatter, linear = self._linear[1].problem.likelihood, self._linear
         wobble = stats.t.ppf(0.5 + self.first.level / 2, linear[0].freedom_left) * np.sqrt(self._dispersion[0])
         shifted = [
             two.locate(self.second.values, {**data, self.link: one.restore(_located(one, loss) + sign * wobble)})
@@ -75,7 +75,7 @@ class Chain:
         below = np.hypot(below, np.maximum(0.0, center - np.minimum(*shifted)))
         above = np.hypot(above, np.maximum(0.0, np.maximum(*shifted) - center))
         ends = [
-            noise.predictive(
+            scatter.predictive(
                 center[i : i + 1],
                 below[i : i + 1],
                 above[i : i + 1],
@@ -211,7 +211,11 @@ def _linear(fitted: Fit, runs: pl.DataFrame) -> Linear:
     data = {**columns_of(form, runs), form.response.name: runs[form.response.name].cast(pl.Float64).to_numpy()}
     noise = fitted.linear.problem.noise
     detail = runs[noise.detail.name].cast(pl.Float64).to_numpy() if noise.detail else np.ones(runs.height)
-    return Linear(Problem(form, noise, data, detail), form.coordinates(fitted.values), np.arange(runs.height))
+    return Linear(
+        Problem(form, fitted.linear.problem.likelihood, data, detail),
+        form.coordinates(fitted.values),
+        np.arange(runs.height),
+    )
 
 
 def _dispersions(linear: tuple[Linear, Linear]) -> tuple[float, float]:
@@ -219,7 +223,7 @@ def _dispersions(linear: tuple[Linear, Linear]) -> tuple[float, float]:
     for each in linear:
         problem = each.problem
         location = problem.location(each.coordinates[None])[0]
-        found.append(problem.noise.dispersion(location, problem.outcome, problem.detail, each.freedom_left))
+        found.append(problem.likelihood.dispersion(location, problem.outcome, problem.detail, each.freedom_left))
     return found[0], found[1]
 
 

@@ -8,6 +8,7 @@ from physlm import experiment as experiments
 from physlm import laws, measures, probes
 from physlm.errors import ExperimentError
 from physlm.experiment import Experiment
+from physlm.steps.law_checks import unidentified_reason
 from physlm.store import Store, layout
 
 
@@ -22,7 +23,7 @@ def open_experiment(store: Store, key: str) -> Experiment:
 
 
 def check(experiment: Experiment) -> None:
-    """Raise ExperimentError if a measure or a probe doesn't support a task or a model."""
+    """Raise ExperimentError if a measure or a probe doesn't support a task or a model, or a law can't be identified."""
     languages = list({run.task: run.language for run in experiment.runs}.values())
     models = list(dict.fromkeys(run.model for run in experiment.runs))
     for name in experiment.measures:
@@ -34,3 +35,6 @@ def check(experiment: Experiment) -> None:
         for task, model in product(languages, models):
             if reason := probe.unsupported_reason(task, model):
                 raise ExperimentError(f"probe: {name} can't be trained: {reason}")
+    for name in experiment.file.laws:
+        if reason := unidentified_reason(experiment, name):
+            raise ExperimentError(f"laws: {reason}")

@@ -127,3 +127,6 @@ class TrainingConfig(BaseModel):
 
 CURVE_SOURCE = f"train-v{TrainingConfig.version}"
 """Source of the observations that training itself makes: learning curves."""
+
+CURVE_MEASURE = "training_loss"
+"""What they are observations of."""

@@ -37,7 +37,7 @@ from physlm.training.checkpoints import (
     save_model,
 )
 from physlm.training.cohort import Cohort
-from physlm.training.config import CURVE_SOURCE
+from physlm.training.config import CURVE_MEASURE, CURVE_SOURCE
 from physlm.training.lora import LoraCohort
 from physlm.training.mixing import feed
 from physlm.training.packing import Feed, Windows
@@ -362,5 +362,5 @@ def _curve(run: Run, clock: Clock) -> pl.DataFrame:
     rows = []
     for tokens, instances, loss, predicted in clock.curve:
         value = loss if np.isfinite(loss) else None
-        rows.append((run.moment(tokens, instances), Observation("training_loss", value, "nats per token", n=predicted)))
+        rows.append((run.moment(tokens, instances), Observation(CURVE_MEASURE, value, "nats per token", n=predicted)))
     return catalog.table(run.description(), CURVE_SOURCE, rows)
