@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import physlm
-from physlm import laws, measures, models, probes, steps, tasks
+from physlm import engines, laws, measures, models, probes, steps, store, tasks
 from physlm.errors import RegistrationError, UnknownName
 from physlm.laws.law import Law
 from physlm.measures.measure import Measure
@@ -23,6 +23,7 @@ from physlm.models.model import ModelConfig
 from physlm.probes.probe import Probe
 from physlm.registry import Registry
 from physlm.steps import Step
+from physlm.store import Store
 from physlm.tasks.task import Task
 
 NOUNS: dict[type[Any], Registry[Any]] = {
@@ -33,8 +34,10 @@ NOUNS: dict[type[Any], Registry[Any]] = {
     ModelConfig: models.registry,
     Probe: probes.registry,
     Step: steps.registry,
+    Store: store.registry,
     Task: tasks.registry,
 }
+REGISTRIES: list[Registry[Any]] = [*NOUNS.values(), engines.registry]  # engines are functions
 
 
 def _modules() -> Iterator[ModuleType]:
@@ -46,7 +49,7 @@ def _modules() -> Iterator[ModuleType]:
 def _is_whole(cls: type[Any]) -> bool:
     """Whether a class is meant to be used by name: not a base of others, not a part of a law (a rival)."""
     own = inspect.get_annotations(cls)
-    named = cls.__dict__.get("name") or cls.__dict__.get("config_type") or "type" in own
+    named = cls.__dict__.get("name") or cls.__dict__.get("config_type") or cls.__dict__.get("scheme") or "type" in own
     return not inspect.isabstract(cls) and not cls.__name__.startswith("_") and bool(named)
 
 
@@ -60,18 +63,18 @@ def test_every_class_of_a_noun_is_registered_or_another_ones_rival() -> None:
             if _is_whole(cls) and cls not in known and cls not in rivals:
                 pytest.fail(
                     f"{cls.__module__}.{cls.__name__} is not registered: put @register in front of the class, so that "
-                    f"experiment files know the {registry.noun} by its name"
+                    f"the {registry.noun} is known by its name"
                 )
 
 
-@pytest.mark.parametrize("registry", NOUNS.values(), ids=lambda registry: registry.noun)
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.noun)
 def test_names_are_sorted_and_each_has_its_file(registry: Registry[Any]) -> None:
     assert list(registry) == sorted(registry)
     for name in registry:
         assert registry.file_of(name).is_file()
 
 
-@pytest.mark.parametrize("registry", NOUNS.values(), ids=lambda registry: registry.noun)
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.noun)
 def test_an_unknown_name_is_told_with_the_nearest(registry: Registry[Any]) -> None:
     name = next(iter(registry))
     with pytest.raises(UnknownName, match=f"{registry.noun} '{name}x' is not known; did you mean '{name}'"):

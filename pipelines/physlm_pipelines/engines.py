@@ -1,6 +1,6 @@
 """The engines that run the pipeline `discover`: under kfp.local on this machine, and on a cluster.
 
-Both are found by name, through the package's entry points; see `physlm.launch.engines`.
+Both are found by name, through the package's entry points; see `physlm.engines`.
 """
 
 from __future__ import annotations

@@ -11,9 +11,11 @@ A registry is a mapping, sorted by name. The package's files are imported when i
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -112,5 +114,9 @@ def _identity(registered: object) -> tuple[str, str]:
 
 
 def _file(registered: object) -> Path:
-    module = inspect.getmodule(registered)
-    return Path(str(getattr(module, "__file__", None) or "<unknown>"))
+    if module := inspect.getmodule(registered):
+        return Path(str(getattr(module, "__file__", None) or "<unknown>"))
+    with suppress(ImportError):  # of another package, that may be broken
+        if (spec := importlib.util.find_spec(str(registered.__module__))) and spec.origin:  # not imported yet
+            return Path(spec.origin)
+    return Path("<unknown>")

@@ -17,10 +17,10 @@ import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from physlm import engines
 from physlm import experiment as experiments
 from physlm.errors import ExperimentError, Interrupted, PhyslmError, UserError
 from physlm.experiment import Experiment
-from physlm.launch import engines
 from physlm.launch.kubeflow import Kubeflow
 from physlm.steps import Event
 
@@ -146,7 +146,7 @@ def tiny() -> Experiment:
 def test_what_is_submitted_is_the_pipeline_with_its_arguments(
     server: Server, tiny: Experiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = engines.find("kfp")(tiny, STORE, host=f"{server.url}/", service_account="launcher", wait=False)
+    result = engines.registry["kfp"](tiny, STORE, host=f"{server.url}/", service_account="launcher", wait=False)
     assert result == {"run_id": "run-1", "url": f"{server.url}/#/runs/details/run-1"}
     (group,) = server.experiments
     assert (group["display_name"], group["description"]) == ("tiny", "Does it run?")
@@ -163,19 +163,19 @@ def test_what_is_submitted_is_the_pipeline_with_its_arguments(
 
 def test_runs_of_one_experiment_are_together(server: Server, tiny: Experiment) -> None:
     for _ in range(2):
-        engines.find("kfp")(tiny, STORE, host=server.url, wait=False)
+        engines.registry["kfp"](tiny, STORE, host=server.url, wait=False)
     assert len(server.experiments) == 1
     assert len(server.runs) == 2
 
 
 def test_a_namespace_is_given_where_there_are_many(server: Server, tiny: Experiment) -> None:
-    engines.find("kfp")(tiny, STORE, host=server.url, namespace="team", wait=False)
+    engines.registry["kfp"](tiny, STORE, host=server.url, namespace="team", wait=False)
     assert "namespace" not in server.experiments.pop()  # a server for a single user takes none
     server.many_users = True
-    engines.find("kfp")(tiny, STORE, host=server.url, namespace="team", wait=False)
+    engines.registry["kfp"](tiny, STORE, host=server.url, namespace="team", wait=False)
     assert server.experiments[0]["namespace"] == "team"
     with pytest.raises(UserError, match=r"has many users; say which --namespace"):
-        engines.find("kfp")(tiny, STORE, host=server.url, wait=False)
+        engines.registry["kfp"](tiny, STORE, host=server.url, wait=False)
 
 
 def test_waiting_tells_how_far_the_run_is(server: Server, tiny: Experiment) -> None:
@@ -185,7 +185,7 @@ def test_waiting_tells_how_far_the_run_is(server: Server, tiny: Experiment) -> N
         ("SUCCEEDED", {"root": "SUCCEEDED", "plan": "SUCCEEDED", "train": "SUCCEEDED"}),
     ]
     events: list[Event] = []
-    engines.find("kfp")(tiny, STORE, events.append, host=server.url)
+    engines.registry["kfp"](tiny, STORE, events.append, host=server.url)
     assert [(event.step, event.text) for event in events] == [
         ("plan", "succeeded"),
         ("train", "running"),
@@ -206,7 +206,7 @@ def test_a_run_that_does_not_succeed_is_an_error(
 ) -> None:
     server.states = [(state, tasks)]
     with pytest.raises(PhyslmError, match=sentence):
-        engines.find("kfp")(tiny, STORE, host=server.url)
+        engines.registry["kfp"](tiny, STORE, host=server.url)
 
 
 def test_ctrl_c_ends_the_waiting_alone(server: Server, tiny: Experiment) -> None:
@@ -216,7 +216,7 @@ def test_ctrl_c_ends_the_waiting_alone(server: Server, tiny: Experiment) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="no longer waiting; the run goes on at http"):
-        engines.find("kfp")(tiny, STORE, interrupt, host=server.url)
+        engines.registry["kfp"](tiny, STORE, interrupt, host=server.url)
 
 
 def test_a_server_that_stays_silent_is_given_up(
@@ -226,7 +226,7 @@ def test_a_server_that_stays_silent_is_given_up(
     server.states = [("RUNNING", {})]
     server.answers = 6
     with pytest.raises(PhyslmError, match=r"can't watch the run: .* doesn't answer \(remote end closed"):
-        engines.find("kfp")(tiny, STORE, host=server.url)
+        engines.registry["kfp"](tiny, STORE, host=server.url)
 
 
 def test_a_token_is_sent_and_its_lack_explained(
@@ -237,7 +237,7 @@ def test_a_token_is_sent_and_its_lack_explained(
         Kubeflow(server.url)
     (tmp_path / "token").write_text("letmein\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
-    engines.find("kfp")(tiny, STORE, host=server.url, wait=False)
+    engines.registry["kfp"](tiny, STORE, host=server.url, wait=False)
     monkeypatch.setenv("PHYSLM_KFP_TOKEN", "wrong")
     with pytest.raises(UserError) as caught:
         Kubeflow(server.url)
@@ -256,7 +256,7 @@ def test_a_refused_run_is_explained(
 ) -> None:
     server.refuses = status
     with pytest.raises(kind, match=sentence) as caught:
-        engines.find("kfp")(tiny, STORE, host=server.url, wait=False)
+        engines.registry["kfp"](tiny, STORE, host=server.url, wait=False)
     assert "\n" not in str(caught.value)
 
 
@@ -284,7 +284,7 @@ def test_what_is_no_server_is_explained(server: Server) -> None:
 )
 def test_a_store_out_of_the_pods_reach_is_refused(store: str, sentence: str, server: Server, tiny: Experiment) -> None:
     with pytest.raises(UserError, match=sentence) as caught:
-        engines.find("kfp")(tiny, store, host=server.url)
+        engines.registry["kfp"](tiny, store, host=server.url)
     assert "secret" not in str(caught.value)
     assert server.answers == 1000
 
@@ -294,18 +294,18 @@ def test_an_experiment_longer_than_a_parameter_is_refused(engine: str, server: S
     long = experiments.parse(TEXT + "# a comment\n" * 1000)
     options = {"host": server.url} if engine == "kfp" else {}
     with pytest.raises(ExperimentError, match=r"tiny: the experiment file has 12,\d{3} bytes, and .* at most 10,000"):
-        engines.find(engine)(long, STORE, **options)
+        engines.registry[engine](long, STORE, **options)
     assert server.answers == 1000
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(UserError, match="engine: 'kfp-lcal' is not known; choose one of local, kfp, kfp-local"):
-        engines.find("kfp-lcal")
+    with pytest.raises(UserError, match="engine 'kfp-lcal' is not known; did you mean 'kfp-local'"):
+        engines.registry["kfp-lcal"]
 
 
 def test_a_host_must_be_said(tiny: Experiment, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="PHYSLM_KFP_HOST must be set"):
-        engines.find("kfp")(tiny, STORE)
+        engines.registry["kfp"](tiny, STORE)
     monkeypatch.setenv("PHYSLM_KFP_HOST", server.url)
-    engines.find("kfp")(tiny, STORE)
+    engines.registry["kfp"](tiny, STORE)
     assert len(server.runs) == 1

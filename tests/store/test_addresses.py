@@ -35,6 +35,8 @@ def test_home_folders_and_percent_signs(monkeypatch: pytest.MonkeyPatch, tmp_pat
         ("~nobody-of-that-name/x", "there is no home folder of that name"),
         ("a" * 256, "a name of 256 bytes is longer than the 255 that file systems take"),
         ("ftp://host/x", "must be a folder's path"),
+        ("s4://bucket/x", "not s4://...; did you mean 's3'"),
+        ("file://x", "must be a folder's path or file:///a/path"),
     ],
 )
 def test_what_cannot_be_one_is_refused(address: str, sentence: str) -> None:

@@ -75,7 +75,7 @@ def test_every_panel_has_an_answer(prometheus: Any, pushgateway: str, observatio
     training.set_loss(1.5)
     training.set_gradient_norm(0.5)
     training.set_learning_rate(0.01)
-    with training.stage("generate"):
+    with training.stage("train"):
         pass
     PushGroup.of_experiment("watched").push(pushgateway, found.registry)  # seen twice, as during a scraped fit
     with ExitStack() as stack:

@@ -8,14 +8,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from physlm import steps
+from physlm import engines, steps
 from physlm.catalog import queries
 from physlm.cli import console
 from physlm.cli.arguments import DEFAULT_STORE, File, Json, StoreOption, load
 from physlm.cli.steps import given, with_options
 from physlm.errors import LawDataError
 from physlm.experiment import Experiment
-from physlm.launch import engines, estimate
+from physlm.launch import estimate
 from physlm.steps.plan import summary
 from physlm.store import Store, layout, open_store
 
@@ -66,7 +66,7 @@ def run(
     file: File,
     store: StoreOption = DEFAULT_STORE,
     engine: Annotated[
-        str, typer.Option(help="Where to run: local, or kfp-local (the compiled pipeline on this machine).")
+        str, typer.Option(help=f"Where to run: {', '.join(engines.registry)}; kfp-local compiles the pipeline.")
     ] = "local",
     as_json: Json = False,
     **options: Any,
@@ -74,12 +74,9 @@ def run(
     """Run an experiment from its file to its laws and its page; what the store already holds is not done again."""
     experiment = load(file)
     steps.check(experiment)
-    opened = open_store(store)
+    opened, execute = open_store(store), engines.registry[engine]
     with console.progress(quiet=as_json) as on_event:
-        if engine == "local":
-            steps.run(opened, experiment, on_event, **given(options))
-        else:
-            engines.find(engine)(experiment, store, on_event)
+        execute(experiment, store, on_event, **given(options))
     _show(opened, experiment, as_json)
 
 
@@ -116,7 +113,7 @@ def submit(
     """Submit an experiment to a cluster, as a run of the pipeline `discover`."""
     experiment = load(file)
     steps.check(experiment)
-    result = engines.find("kfp")(experiment, store, host=host, namespace=namespace, wait=wait)
+    result = engines.registry["kfp"](experiment, store, host=host, namespace=namespace, wait=wait)
     if as_json:
         console.print_json(result)
     else:

@@ -21,11 +21,12 @@ _INSTANCES = 1000  # that an average measure reads or writes
 class Job:
     """One measure, or one probe, of a cohort.
 
+    kind    which of the two the name is of
     source  of the observations
     runs    their ids, of one shape
     """
 
-    step: Literal["measure", "probe"]
+    kind: Literal["measure", "probe"]
     name: str
     source: str
     runs: tuple[str, ...]
@@ -72,7 +73,7 @@ def partition(wanted: Iterable[Job], by_id: Mapping[str, Run], parts: int) -> li
     for job in wanted:
         for cohort in planning.split([by_id[run_id] for run_id in job.runs], parts, _work):
             cohorts.append(cohort)
-            jobs.append(Job(job.step, job.name, job.source, tuple(run.run_id for run in cohort)))
+            jobs.append(Job(job.kind, job.name, job.source, tuple(run.run_id for run in cohort)))
     assigned = (members for _, members in planning.assign(cohorts, parts, _work))
     return [[jobs[i] for i in sorted(members)] for members in assigned if members]
 

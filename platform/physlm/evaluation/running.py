@@ -37,7 +37,7 @@ def run_job(store: Store, experiment: Experiment, job: Job, report: Callable[[fl
             report(len(job.runs) * (share - reported))
             reported = share
 
-    if job.step == "measure":
+    if job.kind == "measure":
         measure(store, measures.find(job.name), cohort)
     else:
         probe(store, probes.make(job.name, experiment.probes[job.name]), cohort, progress)

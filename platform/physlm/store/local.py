@@ -30,24 +30,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
+from urllib.parse import unquote
 
 from physlm.errors import CorruptObject, MissingObject, StoreConfigError, StoreError
 from physlm.store import folders
 from physlm.store.files import copy, reason
 from physlm.store.keys import check_key, check_prefix, is_key
-from physlm.store.store import Store
+from physlm.store.store import Store, register
 
 _LONGEST_NAME = 255  # bytes
 _TEMPORARY = ".tmp"
 _PART = re.compile(r"[0-9a-f]{32}")  # names of temporary files
 
 
+@register
 class LocalStore(Store):
     """Objects as plain files below a folder, which is made at the first write.
 
     The folder must be on one file system with locks and hard links (any local one, NFS 4). Raises StoreConfigError if
     the root is not a folder.
     """
+
+    scheme = "file"
+    form = "file:///a/path"
 
     def __init__(self, root: str | Path) -> None:
         self.url = str(root)
@@ -63,6 +68,13 @@ class LocalStore(Store):
         if not nearest.is_dir():
             raise StoreConfigError(f"the store's address {root} can't be a folder: {nearest} is a file")
         self._swept = False
+
+    @classmethod
+    def open(cls, address: str) -> LocalStore:
+        scheme, _, path = address.partition("://")
+        if not path.startswith("/"):
+            raise StoreConfigError(f"the store's address must be a folder's path or {cls.form}, not {scheme}://...")
+        return cls(unquote(path))
 
     def address(self, key: str) -> str:
         """Its path."""

@@ -7,11 +7,12 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from typing_extensions import Buffer
 
 from physlm.errors import CorruptObject, StoreError
+from physlm.registry import Registry
 from physlm.store.files import reason, replacing
 
 
@@ -30,10 +31,26 @@ class Store(ABC):
     folder of another (`a` beside `a/b`) may be refused. Every method raises StoreError for a key that can't be one
     and when the store fails, and StoreConfigError when its address or credentials are refused.
 
+    A kind of store is one file of this package that registers a class; `open_store` finds it by its scheme.
+
     A store may be shared by threads. `open_store(store.url)` opens the same one in another process.
     """
 
+    scheme: ClassVar[str]
+    """What its addresses begin with, before ://."""
+
+    form: ClassVar[str]
+    """An address of it, for messages."""
+
     url: str  # address as the user wrote it, without secrets
+
+    @classmethod
+    @abstractmethod
+    def open(cls, address: str) -> Store:
+        """The store at an address of its scheme; nothing is read or written yet.
+
+        Clients of its server are imported here, not with the file. Raises StoreConfigError.
+        """
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
@@ -112,3 +129,9 @@ class Store(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
+
+
+registry: Registry[type[Store]] = Registry(
+    "store", "physlm.store", lambda store: str(store.scheme), without=["s3_client"]
+)
+register = registry.register

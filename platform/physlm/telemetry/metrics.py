@@ -12,11 +12,9 @@ from typing import Literal, get_args
 MAX_CONDITIONS = 1_000
 """An experiment with more conditions exports no values: they are in the catalogue only."""
 
-Stage = Literal["generate", "train", "measure", "probe"]
 Bound = Literal["estimate", "low", "high"]
 Quantity = Literal["tokens", "exposures", "flops", "parameters", "parameters_counted"]
 
-STAGES: tuple[Stage, ...] = get_args(Stage)
 BOUNDS: tuple[Bound, ...] = get_args(Bound)
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 
@@ -52,7 +50,7 @@ class Metric:
 
 EXPERIMENT = Label("experiment", "name in the experiment file: one per process")
 SHARD = Label("shard", "index of the shard: about one per accelerator")
-STAGE = Label("stage", "what a shard was busy with", STAGES)
+STAGE = Label("stage", "name of the step that a shard was busy with: one per process")
 CONDITION = Label("condition", f"identity of a condition, the same for all its seeds: at most {MAX_CONDITIONS:,}")
 MEASURE = Label("measure", "a measure or probe result named in the catalogue: some ten per experiment")
 QUANTITY = Label("quantity", "what a condition's size is counted in", QUANTITIES)
