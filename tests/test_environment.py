@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -65,6 +66,12 @@ def test_a_run_is_the_same_whatever_is_set(folder: Path, variables: Mapping[str,
     done = physlm(folder, "run", "tiny.yaml", "--processes", "1", **variables)
     assert done.returncode == 0, done.stderr
     assert "page: " in done.stdout
+
+
+@pytest.mark.slow
+def test_the_port_of_metrics_is_told_off_a_terminal(folder: Path) -> None:
+    done = physlm(folder, "train", "tiny.yaml", "--processes", "1", "--metrics-port", "0")
+    assert re.search(r"metrics of shard 0: http://127\.0\.0\.1:[1-9]\d*/metrics", done.stderr), done.stderr
 
 
 @pytest.mark.slow

@@ -210,3 +210,46 @@ def test_numbers_are_read_as_people_write_them() -> None:
 def test_a_model_that_cant_be_trained_on_the_runs_windows_is_refused() -> None:
     with pytest.raises(ExperimentError, match=r"model.distances: 4 absolute positions are too few.*use at least"):
         experiment.parse(GOOD.replace("type: gpt2", "type: gpt2-absolute, distances: 4"), KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("knob", "values", "held_out"),
+    [
+        ("task.names", "[[40, 40, 100], [20, 20, 50]]", "[[40, 40, 100]]"),
+        ("model.window", "[4, null, 8]", "[null]"),
+        ("task.permute", "[true, false]", "[true]"),
+    ],
+)
+def test_values_of_any_kind_may_be_held_out(knob: str, values: str, held_out: str) -> None:
+    text = GOOD.replace(
+        "task: {type: biod, people: 1000, attributes: 4, vocabulary: 64}", "task: {type: bios, people: 40}"
+    )
+    text = text.replace("vary:", f"vary:\n  {knob}: {values}").split("hold_out")[0]
+    study = experiment.parse(f"{text}hold_out: {{{knob}: {held_out}}}")
+    assert 0 < sum(map(study.held_out, study.runs)) < len(study.runs)
+    with pytest.raises(ExperimentError, match=f"hold_out.{knob}: no run has 'other'; the values are "):
+        experiment.parse(f"{text}hold_out: {{{knob}: [other]}}")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("people: 1000", "people: 1e3"), ("batch_size: 128", "batch_size: 128.0")]
+)
+def test_what_means_the_same_is_one_experiment(written: str, meant: str) -> None:
+    assert experiment.parse(GOOD.replace(written, meant)).experiment_id == experiment.parse(GOOD).experiment_id
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("people: 1000", "people: true", "task.people: "),
+        ("seeds: [0, 1]", "seeds: [true]", "seeds: true and false are no seeds"),
+        ("lr: 1e-2", "lr: true", "training.optimizer.lr: true is not valid: write a number"),
+        ("seeds: [0, 1]", "seeds: [yes]", "seeds.0: 'yes' is not valid"),
+        ("people: 1000", "people: 1:30", "task.people: '1:30' is not valid"),
+        ("people: 1000", "people: 0100", "line 6: 0100 begins with a zero; write 100, or 0o... for octal"),
+    ],
+)
+def test_what_yaml_may_read_otherwise_is_refused(old: str, new: str, sentence: str) -> None:
+    with pytest.raises(ExperimentError) as refused:
+        experiment.parse(GOOD.replace(old, new))
+    assert sentence in str(refused.value)

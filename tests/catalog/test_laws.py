@@ -139,3 +139,13 @@ def test_what_is_cited_must_exist(store: LocalStore) -> None:
         catalog.laws.cite(store, "capacity")
     with pytest.raises(MissingObject):
         catalog.laws.cite(store, "capacity@0123456789abcdef")
+
+
+@pytest.mark.parametrize("content", [b"hi", b"[]", b"{}", b'{"law": 1}'])
+def test_a_stray_file_costs_only_itself(store: LocalStore, content: bytes) -> None:
+    fit = fitting.fit("capacity", fitting.simulate(Capacity, Capacity.example(), np.random.default_rng(0)))
+    catalog.laws.record(store, fit, "here")
+    store.put(layout.evidence_key("notes", "stray"), content)
+    with pytest.warns(UserWarning, match="left out: .*stray.json"):
+        (entry,) = catalog.laws.catalogue(store)
+    assert entry.law == "capacity"

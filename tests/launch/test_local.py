@@ -61,3 +61,20 @@ def test_shards_side_by_side_have_gpus_of_their_own() -> None:
     assert [local.gpus_of(shard, 1, list("01")) for shard in range(3)] == [["0"], ["1"], ["0"]]
     assert local.gpus_of(0, 4, list("01")) == ["0", "1"]
     assert local.gpus_of(5, 2, []) == []
+
+
+@pytest.mark.parametrize(("told", "expected"), [("1", "1"), ("3", "3"), ("", "2"), (None, "2")])
+def test_a_user_s_number_of_threads_is_respected(
+    told: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    (tmp_path / "tells_threads.py").write_text(
+        "import json, os; print(json.dumps({'threads': os.environ['OMP_NUM_THREADS']}))"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = {}
+    local.run_shards("tells_threads", [], 2, lambda shard, event: found.update({shard: event["threads"]}))
+    assert found == {0: expected, 1: expected}

@@ -10,8 +10,10 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,17 @@ def test_within_a_cluster_its_own_services_are_not(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     environment.warn_of_plain_http("http://minio-service.kubeflow:9000", "tokens")
     environment.warn_of_plain_http("http://minio.minio.svc.cluster.local:9000", "tokens")
+
+
+@pytest.mark.services
+def test_a_clock_that_is_off_is_called_that(s3_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server says so too, but a library's code for it reads like wrong credentials."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    late = lambda: datetime.now(UTC) - timedelta(minutes=40)  # noqa: E731
+    monkeypatch.setattr("minio.time.utcnow", late)
+    with pytest.raises(StoreConfigError, match="this machine's clock is off"):
+        open_store(f"s3://{s3_server.bucket}/clock").put("a", b"1")
 
 
 RANK = """
