@@ -176,6 +176,7 @@ def test_a_cache_of_compiled_code_is_used_only_where_nobody_else_writes(
     assert chosen(file) == private
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 def test_a_user_without_a_home_can_compile(folder: Path) -> None:
     command = ["setpriv", "--reuid", "54321", "--clear-groups", sys.executable, "-m", "physlm.cli", "--version"]

@@ -11,6 +11,7 @@ from physlm import experiment, steps
 FILES = sorted((Path(__file__).parents[1] / "pipelines/experiments").glob("*.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_can_be_run(path: Path) -> None:
     loaded = experiment.load(path, steps.known_names())

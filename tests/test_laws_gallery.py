@@ -93,6 +93,7 @@ def test_what_was_measured_stands_with_its_interval_verdict_and_file(
     assert f"{link} (as `{made.experiment_id}`, not as it is now)" in page.page(["cfg_kl"])
 
 
+@pytest.mark.slow
 def test_results_outlive_the_store_they_are_from(page: ModuleType, store: Store, results: Path, tmp_path: Path) -> None:
     page.record([store])
     known = page.measured()

@@ -76,6 +76,7 @@ def test_a_sweep_is_trained_whole_and_the_best_is_chosen(done: tuple[Store, Expe
     assert set(table.filter(~pl.col("chosen"))["training.optimizer.lr"]) == {10.0, 1e-5}
 
 
+@pytest.mark.slow
 def test_the_choice_is_on_the_page(done: tuple[Store, Experiment]) -> None:
     store, study = done
     page = store.get(f"{study.key}/report.html").decode()

@@ -179,6 +179,7 @@ def test_right_answers_verify(name: str, questions: Callable[..., Path]) -> None
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "2 of 2 right (100.0%)")
 
 
+@pytest.mark.slow
 @every_question
 def test_wrong_completions_of_any_kind_are_told_why(name: str, questions: Callable[..., Path]) -> None:
     path = questions(name, "right", [], "no such words", [-1, 10**30], [0] * 100_000)

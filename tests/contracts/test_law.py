@@ -248,6 +248,7 @@ def test_a_wrong_slope_is_told() -> None:
 # -- what it recovers --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_law
 def test_known_constants_are_recovered(name: str) -> None:
     form, values = true_values(name)
@@ -300,6 +301,7 @@ def test_a_response_that_depends_on_nothing_supports_no_law(name: str) -> None:
     assert supported <= 1
 
 
+@pytest.mark.slow
 @every_law
 def test_a_fit_survives_json_and_tells_itself(name: str) -> None:
     fit = fitting.fit(name, study(name, 2), hold_out=registry[name].example().hold_out, resamples=40)
@@ -372,6 +374,7 @@ NUMBERS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @every_law
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -49,6 +49,7 @@ def columns(made: Experiment) -> list[str]:
     return list(dict.fromkeys([*OBSERVATION_SCHEMA, *(name for run in made.runs for name in run.description())]))
 
 
+@pytest.mark.slow
 @every_law
 def test_its_experiment_can_be_planned_and_has_the_columns_that_the_law_reads(name: str, tmp_path: Path) -> None:
     law = laws.registry[name]

@@ -78,8 +78,14 @@ def evaluated(name: str, task: str, seeds: tuple[int, ...], knows: Knows = "init
         return registry[name]().evaluate(decoder(language, seeds, knows), members)
 
 
+@cache
+def emitted(name: str, task: str) -> list[Emission]:
+    """What the measure declares of the task: chance levels are sampled for it, which takes a second for some."""
+    return list(registry[name].emits(TASKS[task]))
+
+
 def declared(name: str, task: str, observation: Observation) -> Emission:
-    emission = find(registry[name].emits(TASKS[task]), observation)
+    emission = find(emitted(name, task), observation)
     assert emission is not None, f"{name} emits {observation.measure} of {task}, which it doesn't declare in `emits`"
     return emission
 
@@ -91,7 +97,7 @@ def error(o: Observation) -> float:
 
 @every_supported
 def test_observations_are_as_declared(name: str, task: str) -> None:
-    emissions = registry[name].emits(TASKS[task])
+    emissions = emitted(name, task)
     for rows in evaluated(name, task, SEEDS):
         assert rows, f"{name} gives no observation of {task}; let `unsupported_reason` refuse what it can't measure"
         wrong = list(faults(emissions, rows))
@@ -120,6 +126,7 @@ def test_observations_are_numbers_of_their_own(name: str, task: str) -> None:
                 assert 0 <= o.value <= 1, f"a share beyond 0 and 1: {o}"
 
 
+@pytest.mark.slow
 @every_supported
 def test_a_model_is_measured_as_it_would_be_alone(name: str, task: str) -> None:
     """Up to samples on the edge between two tokens, which rounding decides."""
@@ -133,6 +140,7 @@ def test_a_model_is_measured_as_it_would_be_alone(name: str, task: str) -> None:
         assert (o.n, o.unit, o.chance) == (other.n, other.unit, pytest.approx(other.chance)), o
 
 
+@pytest.mark.slow
 @every_supported
 def test_chance_is_what_a_model_gets_that_reads_nothing(name: str, task: str) -> None:
     """Of a model that takes all tokens in use for equally likely, or of one that knows how frequent they are."""
@@ -157,6 +165,7 @@ def test_chance_is_what_a_model_gets_that_reads_nothing(name: str, task: str) ->
             assert not beaten, f"{says} that read nothing are better, at {gets}: it takes ignorance for knowledge"
 
 
+@pytest.mark.slow
 @every_supported
 def test_no_model_is_beyond_a_floor_or_a_ceiling(name: str, task: str) -> None:
     """Where a direction is better; of what describes only, levels are there to compare with."""

@@ -139,6 +139,7 @@ def test_matrix_products_are_the_flops_of_the_formula(name: str) -> None:
     )
 
 
+@pytest.mark.slow
 @every_model
 @pytest.mark.parametrize("training", [True, False])
 def test_no_position_sees_the_future_unless_it_is_an_encoder(name: str, training: bool) -> None:
@@ -249,6 +250,7 @@ def test_sequences_may_leave_a_cache(name: str) -> None:
     assert_same(rest, torch.stack([whole[0, 0, 10:], whole[1, 2, 10:]]), "sequences of members are mixed up")
 
 
+@pytest.mark.slow
 @every_model
 @pytest.mark.parametrize("context", [24, 128])
 def test_the_estimate_of_what_training_keeps_is_near_the_truth(name: str, context: int) -> None:

@@ -169,6 +169,7 @@ def whole(name: str, rows: Sequence[Observation]) -> Observation:
     return found[0]
 
 
+@pytest.mark.slow
 @every_probe
 @pytest.mark.parametrize("m", [0, 1])
 def test_what_is_planted_is_found(name: str, m: int) -> None:
@@ -245,6 +246,7 @@ def test_what_the_probe_does_by_itself_is_taken_off(name: str) -> None:
             )
 
 
+@pytest.mark.slow
 @every_probe
 def test_a_member_is_probed_as_it_would_be_alone(name: str) -> None:
     """Up to readings on the edge between two classes, which rounding decides."""

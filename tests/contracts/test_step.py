@@ -151,6 +151,7 @@ def done(study: Experiment, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return found
 
 
+@pytest.mark.slow
 @every_step
 def test_it_writes_and_reads_what_it_says(step: type[Step], done: dict[str, tuple[set[str], set[str]]]) -> None:
     written, read = done[step.name]

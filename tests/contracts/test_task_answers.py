@@ -222,6 +222,7 @@ def likeliest_end(task: Asks[Any]) -> float:
     return ends.most_common(1)[0][1] / ANSWERS
 
 
+@pytest.mark.slow
 @every_question
 def test_chance_is_what_an_answer_that_ignores_the_question_gets(name: str) -> None:
     task = require(from_preset(name, "tiny"), Asks)

@@ -103,6 +103,7 @@ def test_what_is_observed_gets_its_page_where_a_law_cannot_be_fitted(folder: Pat
     assert "Learning curves" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["physlm:0.1.0", "example.test/team/physlm@sha256:" + "0" * 64])
 def test_specs_are_compiled_without_secrets_for_unprivileged_pods(tmp_path: Path, image: str) -> None:
     command = [sys.executable, "-m", "physlm_pipelines.compile", str(tmp_path)]

@@ -30,6 +30,7 @@ def test_those_of_both_kinds_are_known() -> None:
     assert engines.registry.file_of("kfp-local").name == "engines.py"
 
 
+@pytest.mark.slow
 def test_none_is_imported_before_it_is_called() -> None:
     code = "import sys; from physlm import engines; list(engines.registry); print('kfp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

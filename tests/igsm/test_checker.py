@@ -342,6 +342,7 @@ def megabytes() -> Iterator[tuple[str, Any]]:
     yield "apostrophes", task.parse("'" * 2**20)
 
 
+@pytest.mark.slow
 def test_megabytes_are_refused_in_linear_time() -> None:
     task = igsm()
     prompt, _, _ = next(problems(task, 1))

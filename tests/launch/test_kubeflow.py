@@ -161,6 +161,7 @@ def test_what_is_submitted_is_the_pipeline_with_its_arguments(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_runs_of_one_experiment_are_together(server: Server, tiny: Experiment) -> None:
     for _ in range(2):
         engines.registry["kfp"](tiny, STORE, host=server.url, wait=False)

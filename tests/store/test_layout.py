@@ -102,6 +102,7 @@ def built_keys(tree: ast.AST) -> Iterator[ast.expr]:
             yield node
 
 
+@pytest.mark.slow
 def test_no_other_file_builds_keys() -> None:
     root = Path(physlm.__path__[0])
     for path in sorted(root.rglob("*.py")):

@@ -51,6 +51,7 @@ def test_names_are_distinct_even_when_all_are_needed(n: int, shortest: int, long
         assert last <= name[-1] < last + symbols
 
 
+@pytest.mark.slow
 def test_lengths_and_tokens_of_names_are_uniform() -> None:
     drawn = [name for seed in range(300) for name in names(seed, 20, 5, 7, 4)]
     lengths = np.bincount([len(name) for name in drawn], minlength=8)[5:] / len(drawn)

@@ -126,6 +126,7 @@ def test_every_mixer_takes_low_rank_updates(name: str) -> None:
     assert next(iter(changed)).startswith("blocks.0.attention.")
 
 
+@pytest.mark.slow
 def test_all_weights_are_trained_without_lora(tuned: Store) -> None:
     for run in STUDIES["full"].runs:
         before, after = before_and_after(tuned, run)
