@@ -28,6 +28,8 @@ from physlm.tasks.capabilities import HasProbeQuestions, Probed, Questions
 from physlm.tasks.copying import Copying, CopyingConfig
 from physlm.tasks.task import Instances, Stream, TaskConfig
 
+pytestmark = pytest.mark.slow  # each needs models and the states of all their layers
+
 CLASSES = 4
 SYMBOLS = 12
 PLACES = 3
@@ -169,7 +171,6 @@ def whole(name: str, rows: Sequence[Observation]) -> Observation:
     return found[0]
 
 
-@pytest.mark.slow
 @every_probe
 @pytest.mark.parametrize("m", [0, 1])
 def test_what_is_planted_is_found(name: str, m: int) -> None:
@@ -246,7 +247,6 @@ def test_what_the_probe_does_by_itself_is_taken_off(name: str) -> None:
             )
 
 
-@pytest.mark.slow
 @every_probe
 def test_a_member_is_probed_as_it_would_be_alone(name: str) -> None:
     """Up to readings on the edge between two classes, which rounding decides."""

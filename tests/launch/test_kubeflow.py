@@ -24,6 +24,8 @@ from physlm.experiment import Experiment
 from physlm.launch.kubeflow import Kubeflow
 from physlm.steps import Event
 
+pytestmark = pytest.mark.slow  # each needs the compiled pipeline
+
 TEXT = """
 apiVersion: physlm/v1
 kind: Experiment
@@ -142,7 +144,6 @@ def tiny() -> Experiment:
     return experiments.parse(TEXT)
 
 
-@pytest.mark.slow
 def test_what_is_submitted_is_the_pipeline_with_its_arguments(
     server: Server, tiny: Experiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,7 +162,6 @@ def test_what_is_submitted_is_the_pipeline_with_its_arguments(
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.slow
 def test_runs_of_one_experiment_are_together(server: Server, tiny: Experiment) -> None:
     for _ in range(2):
         engines.registry["kfp"](tiny, STORE, host=server.url, wait=False)

@@ -18,6 +18,8 @@ from physlm.fitting import Fit
 from physlm.report import formatting, page
 from physlm.store import LocalStore, layout
 
+pytestmark = pytest.mark.slow  # each needs a page
+
 Simulate = Callable[..., Experiment]
 FitLaws = Callable[[Experiment], list[Fit]]
 Finished = tuple[LocalStore, Experiment, Fit]
@@ -43,7 +45,6 @@ def whole(finished: Finished) -> tuple[str, Element]:
     return document(store, experiment)
 
 
-@pytest.mark.slow
 def test_it_answers_the_question_with_the_interval(finished: Finished, whole: tuple[str, Element]) -> None:
     _, experiment, fit = finished
     _, tree = whole
@@ -110,7 +111,6 @@ def test_nothing_comes_from_outside(whole: tuple[str, Element]) -> None:
     assert not re.search(r"url\((?!#)", html)
 
 
-@pytest.mark.slow
 def test_equal_results_give_equal_bytes(finished: Finished) -> None:
     store, experiment, _ = finished
     keys = [page.write(store, experiment, declarations()), *store.list(f"{experiment.key}/figures/")]
@@ -123,7 +123,6 @@ def test_equal_results_give_equal_bytes(finished: Finished) -> None:
 HOSTILE = '</h1><script>alert(1)</script> & "it\'s" $x^2$ <b'
 
 
-@pytest.mark.slow
 def test_hostile_text_stays_text(text: str, simulate: Simulate, fit_laws: FitLaws, store: LocalStore) -> None:
     written = text.replace(
         "question: How many bits of knowledge does a transformer store per parameter?",
@@ -140,7 +139,6 @@ def test_hostile_text_stays_text(text: str, simulate: Simulate, fit_laws: FitLaw
     assert any("<script>alert(2)</script>" in words(pre) for pre in tree.iter("pre"))
 
 
-@pytest.mark.slow
 def test_an_experiment_without_laws_gets_a_page(text: str, simulate: Simulate, store: LocalStore) -> None:
     experiment = simulate(text.replace("laws: [capacity]", "laws: []"))
     html, tree = document(store, experiment)
@@ -150,7 +148,6 @@ def test_an_experiment_without_laws_gets_a_page(text: str, simulate: Simulate, s
     assert "memorizable accuracy" in html
 
 
-@pytest.mark.slow
 def test_what_is_missing_is_said(simulate: Simulate, store: LocalStore) -> None:
     experiment = simulate(diverged=(0,), missing=(5,))
     _, tree = document(store, experiment)
@@ -164,7 +161,6 @@ def test_what_is_missing_is_said(simulate: Simulate, store: LocalStore) -> None:
     assert {"1 of 2 1 diverged", "1 of 2 1 missing"} <= set(cells)
 
 
-@pytest.mark.slow
 def test_before_anything_is_measured(text: str, simulate: Simulate, store: LocalStore) -> None:
     experiment = simulate(text.replace("[0, 1]", "[0]"), diverged=tuple(range(1, 15)), missing=(0,))
     html, _ = document(store, experiment)
@@ -176,7 +172,6 @@ def test_without_observations_the_missing_table_is_named(text: str, store: Local
         page.write(store, parse(text), declarations())
 
 
-@pytest.mark.slow
 def test_a_law_that_fails_says_so(finished: Finished, simulate: Simulate, store: LocalStore) -> None:
     experiment, fit = simulate(), finished[2]
     first, second, *others = fit.estimates
@@ -201,7 +196,6 @@ def test_a_law_that_fails_says_so(finished: Finished, simulate: Simulate, store:
     assert html.count("<small>missed</small>") == 3
 
 
-@pytest.mark.slow
 def test_a_thousand_runs_make_a_small_page(text: str, simulate: Simulate, store: LocalStore) -> None:
     grid = text.replace("[8, 12, 16, 20, 24]", str(list(range(8, 208, 4)))).replace(
         "[100, 300, 1000]", str(list(range(100, 1100, 100)))
