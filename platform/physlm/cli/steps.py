@@ -16,7 +16,7 @@ from physlm.cli import console
 from physlm.cli.arguments import DEFAULT_STORE, File, Json, StoreOption, load
 from physlm.errors import UserError
 from physlm.steps.order import in_order, with_quick_ones
-from physlm.steps.step import Outcome, Step
+from physlm.steps.step import Outcome, Step, registry
 from physlm.store import open_store
 
 
@@ -81,8 +81,9 @@ def with_options(command: Callable[..., None], steps: Iterable[type[Step]]) -> C
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that were set."""
-    return {name: value for name, value in options.items() if value is not None}
+    """Those of the options that were set to something else than their defaults: not every engine takes all of them."""
+    defaults = {name: field.default for step in registry.values() for name, field in step.model_fields.items()}
+    return {name: value for name, value in options.items() if value is not None and value != defaults.get(name)}
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
