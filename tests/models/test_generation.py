@@ -93,7 +93,7 @@ def test_the_result_depends_neither_on_the_batch_nor_on_the_cohort(monkeypatch: 
     backwards = [own[::-1] for own in prompts]
     assert texts(generate(decoder_of(), backwards, temperature=1.0, keys=KEYS)) == [own[::-1] for own in together]
     monkeypatch.setattr(generation, "_MAX_BATCH_SEQUENCES", {"cpu": 2 * MEMBERS})
-    monkeypatch.setattr(generation, "_TOKENS_AT_ONCE", 2)
+    monkeypatch.setattr(generation, "_MAX_PREFILL_TOKENS", 2)
     assert texts(generate(decoder_of(), prompts, temperature=1.0, keys=KEYS)) == together
 
 
