@@ -16,7 +16,7 @@ from physlm.cli import console
 from physlm.cli.arguments import DEFAULT_STORE, File, Json, StoreOption, load
 from physlm.errors import UserError
 from physlm.steps.order import in_order, with_quick_ones
-from physlm.steps.step import Outcome, Step
+from physlm.steps.step import Outcome, Step, registry
 from physlm.store import open_store
 
 
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _command(step: type[Step]) -> Callable[..., None]:
     def command(file: File, store: StoreOption = DEFAULT_STORE, as_json: Json = False, **options: Any) -> None:
-        alone(step(**given(options, [step])), file, store, as_json)
+        alone(step(**given(options)), file, store, as_json)
 
     command.__doc__ = docstrings.of_class(step)
     return with_options(command, [step])
@@ -80,10 +80,10 @@ def with_options(command: Callable[..., None], steps: Iterable[type[Step]]) -> C
     return command
 
 
-def given(options: dict[str, Any], steps: Iterable[type[Step]]) -> dict[str, Any]:
-    """Those of the steps' options that change anything: an engine without options gets none where none is asked for."""
-    defaults = {name: field.default for step in steps for name, field in step.model_fields.items()}
-    return {name: value for name, value in options.items() if value != defaults[name]}
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that were set to something else than their defaults: not every engine takes all of them."""
+    defaults = {name: field.default for step in registry.values() for name, field in step.model_fields.items()}
+    return {name: value for name, value in options.items() if value is not None and value != defaults.get(name)}
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
