@@ -76,7 +76,7 @@ def run(
     steps.check(experiment)
     opened, execute = open_store(store), engines.registry[engine]
     with console.progress(quiet=as_json) as on_event:
-        execute(experiment, store, on_event, **given(options, steps.in_order()))
+        execute(experiment, store, on_event, **given(options))
     _show(opened, experiment, as_json)
 
 
