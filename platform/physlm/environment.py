@@ -23,7 +23,6 @@ from physlm.errors import UserError
 
 METRICS_PORT = "PHYSLM_METRICS_PORT"
 METRICS_ADDRESS = "PHYSLM_METRICS_ADDRESS"
-STORE = "PHYSLM_STORE"
 S3_ENDPOINT = "PHYSLM_S3_ENDPOINT"
 KFP_HOST = "PHYSLM_KFP_HOST"
 KFP_TOKEN = "PHYSLM_KFP_TOKEN"
@@ -93,17 +92,6 @@ def secret(name: str) -> str | None:
     if not (value.isascii() and value.isprintable() and " " not in value):
         raise UserError(f"{name}: holds a character that no credential has, such as a space or a line break within")
     return value
-
-
-def strip_secrets() -> None:
-    """Strip each secret in place, for libraries that read the variables themselves. Raises UserError as `secret`."""
-    for name in SECRETS:
-        if name in os.environ:
-            value = secret(name)
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def redacted(shown: str) -> str:

@@ -8,7 +8,6 @@ preregistrations can't be made again: they are told and stay.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -56,13 +55,12 @@ def remove(store: Store, damage: Damage) -> list[str]:
 
 def _fault(store: Store, key: str) -> str | None:
     try:
-        store.check(key)
         if key.endswith(".json"):
-            json.loads(store.get(key))
+            store.get_json(key)
+        else:
+            store.check(key)
     except MissingObject:
         return None  # gone since it was listed
     except CorruptObject as error:
         return str(error)
-    except ValueError as error:
-        return f"{key} in {store.url} is not JSON: {error}"
     return None
